@@ -156,7 +156,7 @@ def _home(environ: Mapping[str, str]) -> str:
 
 
 def _directory(environ: Mapping[str, str], variable: str, usual: str) -> str:
-    """As in `hostler.Directories.default()`, without the import of platformdirs."""
+    """As in `hostler.Directories.default()`, without its imports."""
     chosen = environ.get(variable, "")
     if os.path.isabs(chosen):
         return os.path.join(chosen, "hostler")

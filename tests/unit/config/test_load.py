@@ -441,7 +441,7 @@ def test_without_a_line_of_its_own_a_mistake_is_told_at_what_is_around_it(
 ) -> None:
     # The scanner loses its way only in a form of TOML that is newer than any Python at hand.
     monkeypatch.setattr(
-        "hostler.config.source.read.lines", lambda _: {("servers",): 1, ("servers", "web"): 1}
+        "hostler.config.source.positions.lines", lambda _: {("servers",): 1, ("servers", "web"): 1}
     )
     with pytest.raises(InvalidConfiguration, match=r"^a.toml:1: servers.web.port: expected a whole number"):
         load(write("a.toml", "[servers.web]\ncommand = ['x']\nport = true\n"))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from functools import cached_property, partial
 from pathlib import Path
 
 from msgspec import Struct
 
-from hostler.config.source.positions import lines
-from hostler.config.source.syntax_errors import SyntaxMistake
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.files.bounded_read import is_handed_over, read_plain
 from hostler.files.namespace import named_namespace
@@ -57,9 +56,8 @@ def read(path: Path) -> Node:
     label, base = source.label, source.folder
 
     try:
-        values = tomllib.loads(text)
-        found = lines(text)
-        return parse_tree(values, lambda at: Place(label, _nearest(found, at), base))
+        values, lines = tomllib.loads(text), _Lines(text)
+        return parse_tree(values, lambda at: Place(label, partial(lines.nearest, at), base))
     # tomllib and our walks go one call deeper with each level.
     except RecursionError:
         raise _invalid(path, "nested too deeply") from None
@@ -86,11 +84,24 @@ def _text(path: Path) -> str:
         raise _invalid(path, f"{what}; save the file as UTF-8", line) from None
 
 
-def _nearest(found: dict[KeyPath, int], path: KeyPath) -> int | None:
-    # What the scanner gave up on is reported at the table around it: near is better than no line.
-    while path and path not in found:
-        path = path[:-1]
-    return found.get(path)
+class _Lines:
+    """Where the keys of a text stand, which is found out when a message asks: most files have no mistake."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def _found(self) -> dict[KeyPath, int]:
+        from hostler.config.source.positions import lines  # noqa: PLC0415 - see above
+
+        return lines(self._text)
+
+    def nearest(self, path: KeyPath) -> int | None:
+        """The line of the value at a path."""
+        # What the scanner gave up on is reported at the table around it: near is better than no line.
+        while path and path not in self._found:
+            path = path[:-1]
+        return self._found.get(path)
 
 
 def _invalid(
@@ -100,5 +111,7 @@ def _invalid(
 
 
 def _syntax_error(path: Path, text: str, error: ValueError) -> InvalidConfiguration:
+    from hostler.config.source.syntax_errors import SyntaxMistake  # noqa: PLC0415 - most files have none
+
     mistake = SyntaxMistake.of(text, error)
     return _invalid(path, mistake.message, mistake.line, mistake.column)

@@ -26,14 +26,19 @@ _WIDEST_INTEGER = 2**63
 class Place:
     """Where a value stands: the file as the user named it, the line, and where relative paths start.
 
-    `file` is a str where it is no file, such as "--set servers.web.port=3000". `within` tells what it
-    is a part of there, such as "profile ci".
+    `file` is a str where it is no file, such as "--set servers.web.port=3000". `find_line` is asked for the
+    line when somebody wants to know it. `within` tells what it is a part of there, such as "profile ci".
     """
 
     file: Path | str | None
-    line: int | None
+    find_line: Callable[[], int | None] | None
     base: Path
     within: str = ""
+
+    @property
+    def line(self) -> int | None:
+        """The line, from 1; None where there is none."""
+        return None if self.find_line is None else self.find_line()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import stat
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -15,6 +17,10 @@ from hostler.files.namespace import data_folder
 from hostler.model.dataclass import dataclass
 from hostler.process.disk.trusted_folder import Untrusted, trusted_folder
 from hostler.process.shortage_hint import shortage_hint
+
+# Below the home folder: state, data, cache.
+_USUAL = (".local/state", ".local/share", ".cache")
+_OF_MACOS = ("Library/Application Support", "Library/Application Support", "Library/Caches")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +37,13 @@ class Directories:
 
         EnvironmentSetupFailed when there is no home directory to put them in.
         """
-        import platformdirs  # noqa: PLC0415 - not needed where a program names its own directories
-
         environ = os.environ if environ is None else environ
-        state = _choose(environ.get("XDG_STATE_HOME"), platformdirs.user_state_path)
-        data = _choose(environ.get("XDG_DATA_HOME"), platformdirs.user_data_path)
-        cache = _choose(environ.get("XDG_CACHE_HOME"), platformdirs.user_cache_path)
+        kinds = ("STATE", "DATA", "CACHE")
+        usual = _OF_MACOS if sys.platform == "darwin" else _USUAL
+        state, data, cache = (
+            _choose(environ.get(f"XDG_{kind}_HOME", ""), place)
+            for kind, place in zip(kinds, usual, strict=True)
+        )
         return cls(state, data, cache)
 
     def data_for(self, namespace: str) -> Path:
@@ -106,17 +113,24 @@ def why_not_writable(path: Path) -> str:
     return ""
 
 
-def _choose(value: str | None, usual: Callable[[str], Path]) -> Path:
-    if value and Path(value).is_absolute():  # the XDG specification has relative values ignored
+def _choose(value: str, usual: str) -> Path:
+    if Path(value).is_absolute():  # the XDG specification has relative values ignored
         return Path(value) / "hostler"
-    with suppress(RuntimeError):
-        if (chosen := usual("hostler")).is_absolute():
-            return chosen
+    if (home := _home()).is_absolute():
+        return home / usual / "hostler"
 
     raise EnvironmentSetupFailed(
         "there is no home directory for state and logs",
         hint="set HOME, or XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME",
     )
+
+
+def _home() -> Path:
+    if (home := Path(os.environ.get("HOME", ""))).is_absolute():
+        return home
+    with suppress(KeyError):
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    return home
 
 
 def _check(path: Path, folder: int) -> None:

@@ -1,4 +1,5 @@
 import os
+import pwd
 import stat
 import subprocess
 import sys
@@ -167,6 +168,9 @@ def test_relative_and_empty_xdg_variables_are_ignored(monkeypatch: pytest.Monkey
     found = Directories.default({"XDG_STATE_HOME": "state", "XDG_CACHE_HOME": ""})
     assert {path.name for path in (found.state, found.data, found.cache)} == {"hostler"}
     assert all(Path("/home/somebody") in path.parents for path in (found.state, found.data, found.cache))
+
+    monkeypatch.setenv("HOME", "somewhere")
+    assert Directories.default({}).state.is_relative_to(pwd.getpwuid(os.getuid()).pw_dir)
 
 
 @as_root
