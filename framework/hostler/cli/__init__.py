@@ -16,7 +16,7 @@ OWN_NAMES = (
 # By hand, as the table of these commands has more than most calls need; a test compares the two.
 CLIENT_NAMES = (
     *("up", "down", "restart-daemon", "ps", "start", "stop", "restart", "wait"),
-    *("url", "exec", "logs", "events"),
+    *("url", "dashboard", "exec", "logs", "events"),
 )
 
 

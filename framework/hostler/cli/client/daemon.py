@@ -258,10 +258,23 @@ class Daemon:
         return f"look at it: ps {pid}; kill -9 {pid} ends it and its servers" if self._is_found else ""
 
 
-def find(arguments: Arguments) -> Daemon | None:
+def deadline_of(arguments: Arguments) -> Deadline:
+    """When the time of a call is over: `--timeout`, by default 5 minutes. Raises Usage."""
+    return Deadline(arguments.seconds("timeout", "5m"))
+
+
+def find_daemon(arguments: Arguments) -> Daemon | None:
     """The hostler of the configuration of a call; None where there is none."""
     location = locate(arguments.file, os.environ)
     return Daemon(location, arguments.text("socket")) if location.is_held() else None
+
+
+def require_daemon(arguments: Arguments) -> Daemon:
+    """The hostler of the configuration of a call. Raises ClientError where there is none."""
+    daemon = find_daemon(arguments)
+    if daemon is None:
+        raise not_running_error(arguments.file)
+    return daemon
 
 
 def other_version(arguments: Arguments) -> str:
@@ -274,16 +287,8 @@ def other_version(arguments: Arguments) -> str:
     return f"the hostler in the background is {found}, this is {__version__}; {words} starts this one"
 
 
-def require(arguments: Arguments) -> Daemon:
-    """The same. Raises ClientError where there is none."""
-    daemon = find(arguments)
-    if daemon is None:
-        raise not_running(arguments.file)
-    return daemon
-
-
-def not_running(file: str) -> ClientError:
-    """No hostler holds this configuration."""
+def not_running_error(file: str) -> ClientError:
+    """The error for a configuration that no hostler supervises, or that does not exist."""
     if not os.path.exists(file):
         return ClientError(
             "invalid_configuration",

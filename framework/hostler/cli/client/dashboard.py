@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from hostler.cli.client.commands import Arguments, Usage
-from hostler.cli.client.daemon import require
+from hostler.cli.client.daemon import require_daemon
 from hostler.cli.client.output import Output
 
 _OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
@@ -19,7 +19,7 @@ def run(arguments: Arguments, output: Output) -> int:
     """Have hostler listen for a browser, open that, and print the address; the exit code."""
     if arguments.names:
         raise Usage(f"it shows all servers, found {arguments.names[0]!r}")
-    answer = require(arguments).post("/v1/dashboard", {"keep": arguments.has("keep")})
+    answer = require_daemon(arguments).post("/v1/dashboard", {"keep": arguments.has("keep")})
     output.answer(answer, answer["url"])
     if arguments.has("no-open"):
         output.note("open it within a minute; it works once")

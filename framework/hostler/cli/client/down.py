@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from hostler.cli.client.commands import Arguments, file_words
-from hostler.cli.client.daemon import ClientError, Deadline, find
+from hostler.cli.client.daemon import ClientError, deadline_of, find_daemon
 from hostler.cli.client.output import Output
 
 
 def run(arguments: Arguments, output: Output) -> int:
     """Stop them, and wait until nothing is left; the exit code."""
-    daemon = find(arguments)
+    daemon = find_daemon(arguments)
     if daemon is None:
         output.answer({"stopped": False}, f"no hostler supervises {arguments.file}")
         return 0
-    deadline = Deadline(arguments.seconds("timeout", "5m"))
+    deadline = deadline_of(arguments)
     if not daemon.shut_down(deadline, force=arguments.has("force")):
         raise ClientError(
             "timed_out",

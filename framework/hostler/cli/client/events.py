@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from hostler.cli.client.commands import Arguments
-from hostler.cli.client.daemon import HostlerEnded, require
+from hostler.cli.client.daemon import HostlerEnded, require_daemon
 from hostler.cli.client.moments import moment_of
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import quoted
@@ -21,7 +21,7 @@ _LONGEST = 200
 def run(arguments: Arguments, output: Output) -> int:
     """Show them; the exit code. Following ends with Ctrl-C, or with the hostler."""
     selection = EventSelection(arguments)
-    daemon = require(arguments)
+    daemon = require_daemon(arguments)
     cursor, servers = "", {""}
     while (page := daemon.get(selection.target(cursor, limit=1000)))["events"]:
         for event in page["events"]:

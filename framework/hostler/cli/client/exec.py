@@ -6,7 +6,7 @@ import os
 import signal
 
 from hostler.cli.client.commands import Arguments, Usage
-from hostler.cli.client.daemon import ClientError, Deadline, require
+from hostler.cli.client.daemon import ClientError, deadline_of, require_daemon
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting, quoted
 
@@ -18,9 +18,9 @@ def run(arguments: Arguments, output: Output) -> int:
     if len(arguments.names) != 1 or not arguments.command:
         raise Usage('name one server, and a command behind "--"')
     try:
-        daemon = require(arguments)
+        daemon = require_daemon(arguments)
         if not arguments.has("no-wait"):
-            Waiting(daemon, arguments.names, "ready").run(Deadline(arguments.seconds("timeout", "5m")))
+            Waiting(daemon, arguments.names, "ready").run(deadline_of(arguments))
         found = daemon.get(f"/v1/servers/{quoted(arguments.names[0])}/connection")
     except ClientError as error:
         output.failure(error)

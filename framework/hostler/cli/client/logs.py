@@ -10,7 +10,15 @@ from operator import attrgetter
 from typing import Any, Protocol
 
 from hostler.cli.client.commands import Arguments
-from hostler.cli.client.daemon import NOT_RUNNING, ClientError, Daemon, Deadline, Frame, find, not_running
+from hostler.cli.client.daemon import (
+    NOT_RUNNING,
+    ClientError,
+    Daemon,
+    Deadline,
+    Frame,
+    find_daemon,
+    not_running_error,
+)
 from hostler.cli.client.log_query import LARGEST_PAGE, LogQuery
 from hostler.cli.client.log_view import Line, LogView, Run
 from hostler.cli.client.output import Output
@@ -69,10 +77,10 @@ class DaemonLogs:
 def run(arguments: Arguments, output: Output) -> int:
     """Show them; the exit code, which tells whether a hostler was there."""
     query = LogQuery(arguments)
-    daemon = find(arguments)
+    daemon = find_daemon(arguments)
     logs = _of_files(arguments) if daemon is None else DaemonLogs(daemon)
     refuse_unknown(logs.names, query.names)
-    refusal = not_running(arguments.file)
+    refusal = not_running_error(arguments.file)
     if daemon is None:
         output.note(f"{refusal.problem['detail']}: this is what its servers have printed before")
     view = LogView(arguments, output, query.names or logs.names)
@@ -89,7 +97,7 @@ def run(arguments: Arguments, output: Output) -> int:
 
 
 def _of_files(arguments: Arguments) -> Logs:
-    refusal = not_running(arguments.file)
+    refusal = not_running_error(arguments.file)
     if refusal.code != NOT_RUNNING:
         raise refusal
     from hostler.cli.client.log_files import LogFiles  # noqa: PLC0415 - only where no hostler is
@@ -168,7 +176,7 @@ class Following:
         self._output.note(f"no hostler supervises {self._arguments.file} now: waiting for one")
         deadline = Deadline(_RECONNECT_SECONDS)
         while not deadline.is_over():
-            if (daemon := find(self._arguments)) is not None:
+            if (daemon := find_daemon(self._arguments)) is not None:
                 return daemon
             self._output.require_reader()
             time.sleep(_LOOK_SECONDS)

@@ -12,7 +12,7 @@ from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError, other_versi
 from hostler.cli.client.output import Output
 
 _FOLLOWING = {"events", "logs"}  # which Ctrl-C is the usual end of
-_MODULES = {"start": "service", "stop": "service", "restart": "service"}
+_MODULES = dict.fromkeys(("start", "stop", "restart"), "server_commands")
 
 
 def call(name: str, words: Sequence[str]) -> int:
@@ -40,7 +40,7 @@ def call(name: str, words: Sequence[str]) -> int:
         return 130
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # who has closed the pipe wants to read no more
-            output.failure(ClientError("failed", _told(error)))
+            output.failure(ClientError("failed", _os_error_text(error)))
         return FAILED
 
 
@@ -50,7 +50,7 @@ def _function(name: str) -> Callable[[Arguments, Output], int]:
     return function
 
 
-def _told(error: OSError) -> str:
+def _os_error_text(error: OSError) -> str:
     if isinstance(error, FileNotFoundError) and not error.filename:  # of os.getcwd()
         return "the folder that this shell is in was removed: change to another one"
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hostler.cli.client.daemon import ClientError, Daemon, Deadline
-from hostler.cli.client.rows import Row, chosen, standing, state_of
+from hostler.cli.client.rows import Row, select_rows, standing, state_of
 
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
@@ -61,7 +61,9 @@ class Waiting:
     def _look(self) -> tuple[list[Row], str]:
         answer = self._daemon.get("/v1/servers")
         rows: list[Row] = answer["servers"]
-        rows = chosen(rows, self._names) if self._names else [row for row in rows if standing(row).counts]
+        rows = (
+            select_rows(rows, self._names) if self._names else [row for row in rows if standing(row).counts]
+        )
         for row in rows if self._what == "idle" else ():
             row.update(self._daemon.get(f"/v1/servers/{quoted(row['name'])}/work"))
         return rows, answer["cursor"]

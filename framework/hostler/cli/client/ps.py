@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 from hostler.cli.client.commands import Arguments
-from hostler.cli.client.daemon import FAILED, NOT_RUNNING, ClientError, Daemon, find, not_running
+from hostler.cli.client.daemon import FAILED, NOT_RUNNING, ClientError, Daemon, find_daemon, not_running_error
 from hostler.cli.client.output import Output
-from hostler.cli.client.rows import chosen, is_fine, table
+from hostler.cli.client.rows import is_fine, select_rows, table
 from hostler.control.location import locations
 
 
@@ -16,24 +16,24 @@ def run(arguments: Arguments, output: Output) -> int:
     """Show them; the exit code."""
     if arguments.has("all"):
         return _show_all(output)
-    daemon = find(arguments)
+    daemon = find_daemon(arguments)
     if daemon is None:
         return _show_last(arguments, output)
     answer = daemon.get("/v1/servers")
-    answer["servers"] = rows = chosen(answer["servers"], arguments.names)
+    answer["servers"] = rows = select_rows(answer["servers"], arguments.names)
     output.answer(answer, table(rows) if rows else "no servers")
     return FAILED if arguments.has("check") and not all(map(is_fine, rows)) else 0
 
 
 def _show_last(arguments: Arguments, output: Output) -> int:
     """What is on record, where nobody can be asked."""
-    refusal = not_running(arguments.file)
+    refusal = not_running_error(arguments.file)
     if refusal.code != NOT_RUNNING:
         raise refusal
     from hostler.cli.client.last_known import last_known, table_of_last  # noqa: PLC0415 - where it is needed
 
     rows = last_known(arguments.file)
-    rows = chosen(rows, arguments.names) if rows else rows
+    rows = select_rows(rows, arguments.names) if rows else rows
     output.refusal(refusal, {"servers": rows}, table_of_last(rows) if rows else "")
     return refusal.code
 

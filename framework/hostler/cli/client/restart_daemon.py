@@ -12,7 +12,8 @@ from hostler.cli.client.daemon import (
     ClientError,
     Daemon,
     Deadline,
-    require,
+    deadline_of,
+    require_daemon,
 )
 from hostler.cli.client.environment import explained, variables_for
 from hostler.cli.client.output import Output
@@ -32,12 +33,12 @@ def run(arguments: Arguments, output: Output) -> int:
     if arguments.has("within") and not arguments.has("when-idle"):
         raise Usage("--within belongs to --when-idle")
     within = Deadline(arguments.seconds("within", "10m"))
-    daemon, file = require(arguments), named_namespace(arguments.file)
+    daemon, file = require_daemon(arguments), named_namespace(arguments.file)
     words = _words_of(daemon, arguments)
     removed = _refuse_mistakes(daemon)
     if arguments.has("when-idle"):
         _wait_idle(daemon, within)
-    deadline = Deadline(arguments.seconds("timeout", "5m"))
+    deadline = deadline_of(arguments)
     before = daemon.get("/v1/servers")["servers"]
     gone = {row["name"] for row in before if row["name"] in removed or _was_added(daemon, row)}
     words = _with_servers(words, [row for row in before if row["name"] not in gone], gone)
@@ -45,7 +46,7 @@ def run(arguments: Arguments, output: Output) -> int:
     _begin(words, file, deadline)
     if gone:
         output.note(f"not started anew, as the configuration does not have it: {', '.join(sorted(gone))}")
-    anew = require(arguments)
+    anew = require_daemon(arguments)
     rows: list[Row] = []
     if not arguments.has("no-wait"):
         rows = Waiting(anew, (), "ready").run(deadline)

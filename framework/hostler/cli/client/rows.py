@@ -14,7 +14,7 @@ Row = dict[str, Any]
 _HEAD = ("NAME", "STATE", "PID", "UPTIME", "RESTARTS", "MEMORY", "URL")
 
 
-def chosen(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+def select_rows(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
     """Those of these names; all, without names. Raises ClientError for a name that is unknown."""
     refuse_unknown([row["name"] for row in rows], names)
     return [row for row in rows if not names or row["name"] in names]

@@ -7,11 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from hostler.cli.client.commands import Arguments, file_words
-from hostler.cli.client.daemon import ClientError, Daemon, Deadline, find, not_running
+from hostler.cli.client.daemon import (
+    ClientError,
+    Daemon,
+    Deadline,
+    deadline_of,
+    find_daemon,
+    not_running_error,
+)
 from hostler.cli.client.environment import explained, plan, variables_for
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
-from hostler.cli.client.rows import Row, chosen, is_fine, table
+from hostler.cli.client.rows import Row, is_fine, select_rows, table
 from hostler.cli.client.spawn import spawn
 from hostler.control.location import locate
 from hostler.files.namespace import named_namespace
@@ -27,8 +34,8 @@ def run(arguments: Arguments, output: Output) -> int:
     """Have the servers up; the exit code."""
     file = named_namespace(arguments.file)
     if not os.path.isfile(file):
-        raise not_running(arguments.file)
-    deadline = Deadline(arguments.seconds("timeout", "5m"))
+        raise not_running_error(arguments.file)
+    deadline = deadline_of(arguments)
     daemon, rows = _obtain(arguments, file, output, deadline)
     if not rows and _waits(arguments):
         rows = _wait(daemon, arguments, deadline)
@@ -59,14 +66,14 @@ def _obtain(
     Raises ClientError.
     """
     while True:
-        daemon = find(arguments)
+        daemon = find_daemon(arguments)
         if daemon is None:
             rows = spawn(words_of(arguments), file, deadline, waits=_waits(arguments))
             if rows is not None:
                 there = Daemon(locate(file, os.environ), arguments.text("socket"))
-                return there, chosen(rows, arguments.names) if rows else []
+                return there, select_rows(rows, arguments.names) if rows else []
         # Where it was not there before, another `up` was faster.
-        daemon = daemon or find(arguments)
+        daemon = daemon or find_daemon(arguments)
         if daemon is None:
             continue
         try:

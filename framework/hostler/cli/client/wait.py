@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hostler.cli.client.commands import Arguments, Usage
-from hostler.cli.client.daemon import NOT_RUNNING, ClientError, Deadline, require
+from hostler.cli.client.daemon import NOT_RUNNING, ClientError, deadline_of, require_daemon
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import table
@@ -16,8 +16,8 @@ def run(arguments: Arguments, output: Output) -> int:
     if condition not in CONDITIONS:
         raise Usage(f"--for takes {', '.join(CONDITIONS)}, found {condition!r}")
     stable = arguments.seconds("stable", "0") or 0.0
-    deadline = Deadline(arguments.seconds("timeout", "5m"))
-    daemon = require(arguments)
+    deadline = deadline_of(arguments)
+    daemon = require_daemon(arguments)
     try:
         rows = Waiting(daemon, arguments.names, condition).run(deadline, stable)
     except ClientError as error:

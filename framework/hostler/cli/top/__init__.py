@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import click
 
 from hostler.cli.client.commands import DEFAULT_FILE, configuration_file
-from hostler.cli.client.daemon import BAD_CALL, NOT_RUNNING, UNREACHABLE, not_running
+from hostler.cli.client.daemon import BAD_CALL, NOT_RUNNING, UNREACHABLE, not_running_error
 
 
 @click.command("top")
@@ -42,7 +42,7 @@ def _require_hostler(file: str, socket: str | None) -> None:
             client.about()
     except NotRunning as error:
         if socket is None:
-            refusal = not_running(file)
+            refusal = not_running_error(file)
             _refuse(refusal.code, str(refusal))
         _refuse(NOT_RUNNING, str(error))
     except (Unreachable, TimeoutError) as error:

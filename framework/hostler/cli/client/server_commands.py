@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hostler.cli.client.commands import Arguments, Usage
-from hostler.cli.client.daemon import ClientError, Deadline, require
+from hostler.cli.client.daemon import ClientError, deadline_of, require_daemon
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import table
-
-_WAIT = "5m"
 
 
 def start(arguments: Arguments, output: Output) -> int:
@@ -20,9 +18,9 @@ def start(arguments: Arguments, output: Output) -> int:
 
 def stop(arguments: Arguments, output: Output) -> int:
     """Stop servers, and wait until nothing of them is left."""
-    daemon, names = require(arguments), _names(arguments)
+    daemon, names = require_daemon(arguments), _names(arguments)
     body = {"names": names, "force": arguments.has("force"), "wait": not arguments.has("no-wait")}
-    seconds = arguments.seconds("timeout", _WAIT)
+    seconds = deadline_of(arguments).seconds
     answer = daemon.post("/v1/servers/stop", body | {"timeout": seconds}, timeout=None)
     _show(answer, output)
     return 0
@@ -44,8 +42,8 @@ def restart(arguments: Arguments, output: Output) -> int:
 
 
 def _command(arguments: Arguments, output: Output, what: str, more: dict[str, Any]) -> int:
-    daemon, names = require(arguments), _names(arguments)
-    deadline = Deadline(arguments.seconds("timeout", _WAIT))
+    daemon, names = require_daemon(arguments), _names(arguments)
+    deadline = deadline_of(arguments)
     waits = not arguments.has("no-wait")
     # A restart in a quiet moment is waited for by the daemon, which alone knows whether it will come.
     idle = waits and more.get("when") == "idle"
