@@ -122,8 +122,8 @@ class EventRing:
 
 def _size(event: Event) -> int:
     """About how many bytes an event takes; only what may be long is looked at, as this delays a restart."""
-    values = (getattr(event, name, None) for name in _LONG)
-    return _OVERHEAD + sum(_length(value) for value in values if value)
+    values = [value for name in _LONG if (value := getattr(event, name, None))]
+    return _OVERHEAD + (sum(map(_length, values)) if values else 0)
 
 
 def _length(value: object) -> int:

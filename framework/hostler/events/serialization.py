@@ -30,7 +30,9 @@ def to_json(value: object) -> object:
         case Serializable():
             return value.as_dict()
         case Mapping():
-            return {str(key): to_json(item) for key, item in value.items()}
+            return {
+                str(key): item if type(item) in _AS_THEY_ARE else to_json(item) for key, item in value.items()
+            }
         case list() | tuple() | set() | frozenset():
             return [to_json(item) for item in value]
         case _:

@@ -129,9 +129,13 @@ class StateRecorder:
         elif event.state.at_rest:
             # At once: the lock is released next, and then the status is not ours to write.
             self._write_status(name)
-            if event.state is State.FAILED or not self._servers[name].desired.is_up:
-                # The plugins go too, and come back new.
+            known = self._known.get(name)
+            if known and known.hooks_out and self._plugins_go(event):
                 self._update(name, hooks_out=())
+
+    def _plugins_go(self, event: StateChanged) -> bool:
+        """Whether the plugins of a server at rest are dropped; the next start builds new ones."""
+        return event.state is State.FAILED or not self._servers[event.server].desired.is_up
 
     def _update(self, name: str, **changes: Any) -> None:
         if name in self._known:

@@ -165,7 +165,7 @@ def lock_owner(directories: Directories, namespace: str, name: str) -> Owner | N
 
 def _is_file_at(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except (FileNotFoundError, NotADirectoryError):
         return False
 

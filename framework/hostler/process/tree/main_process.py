@@ -11,7 +11,7 @@ from enum import Enum, auto
 from msgspec import Struct
 
 from hostler.process.tree.members import Member
-from hostler.process.tree.procfs import folder, read, read_fields
+from hostler.process.tree.procfs import folder, read
 
 
 class Reaction(Enum):
@@ -23,9 +23,9 @@ class Reaction(Enum):
 
 
 _MASKS = {
-    b"SigBlk": Reaction.HANDLES,  # who blocks it waits for it elsewhere (sigwait, signalfd)
-    b"SigIgn": Reaction.IGNORES,
-    b"SigCgt": Reaction.HANDLES,
+    b"\nSigBlk:": Reaction.HANDLES,  # who blocks it waits for it elsewhere (sigwait, signalfd)
+    b"\nSigIgn:": Reaction.IGNORES,
+    b"\nSigCgt:": Reaction.HANDLES,
 }
 
 
@@ -75,12 +75,12 @@ def find_main(leader: int, members: Iterable[Member], number: int) -> Main:
 def _reaction(pid: int, number: int) -> Reaction:
     """What a process does on a signal; where that is not known, it may do anything."""
     try:
-        status = read_fields(f"{folder(pid)}/status")
+        status = read(f"{folder(pid)}/status")
     except OSError:
         return Reaction.HANDLES
 
     for name, reaction in _MASKS.items():
-        if int(status.get(name, b"0"), 16) >> (number - 1) & 1:
+        if int(status.partition(name)[2].partition(b"\n")[0] or b"0", 16) >> (number - 1) & 1:
             return reaction
 
     # While a process sleeps in sigwait, the kernel shows the signals that it waits for as unblocked.

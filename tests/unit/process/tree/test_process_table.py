@@ -311,7 +311,7 @@ async def test_where_proc_shows_no_signals_none_is_on_its_way_and_a_tree_is_stop
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = start("sleep", "60")
-    for module in ("process_table", "main_process"):
-        monkeypatch.setattr(f"hostler.process.tree.{module}.read_fields", lambda _: {})
+    monkeypatch.setattr("hostler.process.tree.process_table.read_fields", lambda _: {})
+    monkeypatch.setattr("hostler.process.tree.main_process.read", lambda _: b"")
     assert not is_dying(child.pid)
     assert await stop_tree(child.process, grace=5) == ()
