@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 class Flag:
@@ -31,6 +32,21 @@ class Flag:
     def clear(self) -> None:
         """Have those that come wait again."""
         self._is_set = False
+
+    def notify(self, function: Callable[[], object]) -> Callable[[], None]:
+        """Have `function` called when it is set from now on; the result ends that."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def tell(_: asyncio.Future[None]) -> None:
+            function()
+
+        def end() -> None:
+            future.remove_done_callback(tell)
+            self._waiting = tuple(one for one in self._waiting if one is not future)
+
+        future.add_done_callback(tell)
+        self._waiting = (*self._waiting, future)
+        return end
 
     async def wait(self) -> None:
         """Wait until it is set; return at once when it is."""

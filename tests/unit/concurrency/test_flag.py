@@ -32,3 +32,14 @@ async def test_it_can_be_cleared_and_a_timeout_leaves_nobody_behind() -> None:
     flag.set()
     with anyio.fail_after(5):
         await flag.wait()
+
+
+async def test_who_is_notified_hears_of_it_once_and_nothing_after_the_end() -> None:
+    flag, heard = Flag(), list[str]()
+    flag.notify(lambda: heard.append("first"))
+    flag.notify(lambda: heard.append("second"))()
+    flag.set()
+    flag.set()
+    await flag.wait()
+    await asyncio.sleep(0)
+    assert heard == ["first"]

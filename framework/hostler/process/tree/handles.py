@@ -21,7 +21,8 @@ _POLL_INTERVAL = 0.05  # only where there is no descriptor left to wait for
 class ProcessHandles:
     """Holds members by descriptors that show their end; a context manager that closes them.
 
-    `members` is all that was ever held. The `leader`, where there is one, is signalled by its `Process`.
+    `members` is all that was ever held. The `leader`, where there is one, is signalled by its `Process`, and
+    held by its descriptor.
     `on_refused` gets the pid of each living one that we may not signal, once.
     """
 
@@ -32,7 +33,7 @@ class ProcessHandles:
         self._on_refused = on_refused
         self._refused: set[Member] = set()
         self._leader = leader
-        self._fds: dict[Member, int] = {}
+        self._fds: dict[Member, int | None] = {}  # None for the leader, which has its own
         self._without_fd: set[Member] = set()
 
     def __enter__(self) -> Self:
@@ -57,8 +58,8 @@ class ProcessHandles:
             for each in numbers:
                 if self._leader is not None and member.pid == self._leader.pid:
                     self._leader.send_signal(each)
-                elif member in self._fds:
-                    send_signal(member.pid, self._fds[member], each)
+                elif (fd := self._fds.get(member)) is not None:
+                    send_signal(member.pid, fd, each)
                 elif start_time(member.pid) == member.start_time:
                     os.kill(member.pid, each)
         except ProcessLookupError:
@@ -71,7 +72,9 @@ class ProcessHandles:
 
     def release(self, member: Member) -> None:
         """Close the descriptor of one member."""
-        os.close(self._fds.pop(member))
+        fd = self._fds.pop(member)
+        if fd is not None:
+            os.close(fd)
 
     async def wait_for(self, members: Collection[Member]) -> None:
         """Wait until some who are held have ended, those without a descriptor too; cancellable."""
@@ -97,24 +100,33 @@ class ProcessHandles:
         if leader is not None and member.pid == leader.pid and not leader.reaped:
             # With all others that end in the same turn of the loop: then one look serves them all.
             await leader.wait()
-        else:
-            await anyio.wait_readable(self._fds[member])
+        elif (fd := self._fds[member]) is not None:
+            await anyio.wait_readable(fd)
         self.release(member)
 
     def wait_here(self, seconds: float) -> None:
         """Wait the same way, blocking, for a limited time: for a program without a running loop."""
         until = time.monotonic() + seconds
-        for member, fd in tuple(self._fds.items()):
-            poll = select.poll()  # not select(), which takes no descriptor above 1023
-            poll.register(fd, select.POLLIN)
-            if poll.poll(max(until - time.monotonic(), 0) * 1000):
+        for member, own in tuple(self._fds.items()):
+            fd = self._leader.exit_fd if own is None and self._leader is not None else own
+            if fd is None or _is_readable(fd, until - time.monotonic()):
                 self.release(member)
 
         if self._without_fd:
             time.sleep(min(seconds, _POLL_INTERVAL))
 
+    def _holds_itself(self, member: Member) -> bool:
+        """Whether it is the leader, whose `Process` has a descriptor of it."""
+        leader = self._leader
+        if leader is None or leader.exit_fd is None:
+            return False
+        return (member.pid, member.start_time) == (leader.pid, leader.start_time)
+
     def _take(self, member: Member) -> None:
         self._without_fd.discard(member)
+        if self._holds_itself(member):
+            self._fds[member] = None
+            return
         try:
             fd = open_exit_fd(member.pid)
         except OSError:
@@ -130,3 +142,9 @@ class ProcessHandles:
             self.release(member)
         if not found:  # gone, or this took the last descriptor
             self._without_fd.add(member)
+
+
+def _is_readable(fd: int, seconds: float) -> bool:
+    poll = select.poll()  # not select(), which takes no descriptor above 1023
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(max(seconds, 0) * 1000))
