@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from hostler.events.health import HealthReport as HealthReport
     from hostler.files.log_index import LogIndex as LogIndex
     from hostler.files.log_marks import LogMark as LogMark, LogMarks as LogMarks
+    from hostler.files.namespace import namespace_key as namespace_key
     from hostler.files.namespace import namespace_of as namespace_of
     from hostler.hooks import ServerView as ServerView, hookimpl as hookimpl, hookspec as hookspec
     from hostler.launching.server_user import (
@@ -156,7 +157,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "events.health": "HealthReport",
         "files.log_index": "LogIndex",
         "files.log_marks": "LogMark LogMarks",
-        "files.namespace": "namespace_of",
+        "files.namespace": "namespace_key namespace_of",
         "hooks": "ServerView hookimpl hookspec",
         "launching.server_user": "is_ours read_head read_input",
         "launching.tempdir": "private_folder",

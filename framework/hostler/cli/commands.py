@@ -14,6 +14,7 @@ import click
 
 from hostler.cli import OWN_NAMES
 from hostler.cli.client.commands import CLIENT_COMMANDS
+from hostler.cli.late_modules import import_tls_late
 from hostler.cli.safe_streams import safe_stream
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.version import __version__
@@ -40,6 +41,7 @@ class LazyGroup(click.Group):
             return click_command(CLIENT_COMMANDS[cmd_name])
         if cmd_name not in self.names:
             return None
+        import_tls_late()
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name  # import_.py
         command = import_module(f"hostler.cli.{self.module_prefix}{module}").command
         assert isinstance(command, click.Command)

@@ -14,6 +14,7 @@ import click
 
 from hostler.cli.arguments import DEFAULT_FILE, Layers, file_and_names, layer_options, unknown_server
 from hostler.cli.import_deadline import bounded_imports
+from hostler.cli.late_modules import tls_in_annotations
 from hostler.cli.run_options import ControlChoice, ControlOptions, ViewOptions, control_options, view_options
 from hostler.config.load import load_resolved
 from hostler.errors import InvalidConfiguration, Problem
@@ -74,6 +75,9 @@ def _run(
     reached: ControlOptions | None,
 ) -> int:
     """Supervise the servers until the end of the run; the exit code."""
+    with tls_in_annotations():
+        import anyio.streams.tls  # noqa: F401, PLC0415 - with the engine
+
     from hostler.cli.output.views import make_view  # noqa: PLC0415 - the engine is imported when it is needed
     from hostler.cli.run_session import RunSession  # noqa: PLC0415
 

@@ -10,9 +10,8 @@ import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from hashlib import sha256
 
-from hostler import namespace_of
+from hostler import namespace_key, namespace_of
 
 LONGEST_PATH = 100
 """Bytes of a socket's path: macOS takes 104, Linux 108."""
@@ -101,7 +100,7 @@ def locate_namespace(configuration: str, environ: Mapping[str, str]) -> str:
 
 def locate(configuration: str, environ: Mapping[str, str]) -> Location:
     """Where the hostler of a configuration file is found: by the namespace that its servers' locks have."""
-    key = sha256(os.fsencode(locate_namespace(configuration, environ))).hexdigest()[:16]
+    key = namespace_key(locate_namespace(configuration, environ))[:16]
     return Location(control_folder(environ), key, _home(environ))
 
 

@@ -9,7 +9,8 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from hashlib import sha256
+
+from hostler.files.digest import hex_digest
 
 LINKS = "links"
 """The folder in the state directory with the names that links lead to."""
@@ -31,7 +32,7 @@ def namespace_of(
 
     def remembered(real: str) -> str | None:
         with suppress(OSError):
-            descriptor = os.open(os.path.join(state, LINKS, note_name(real)), _OPEN)
+            descriptor = os.open(os.path.join(state, LINKS, namespace_key(real)), _OPEN)
             with open(descriptor, "rb") as file:
                 if os.fstat(descriptor).st_uid == os.geteuid():
                     return os.fsdecode(file.read(_LONGEST_NOTE))
@@ -80,13 +81,13 @@ def data_folder(namespace: str) -> str:
     folder, name = os.path.split(namespace)
     words = f"{os.path.basename(folder)}-{os.path.splitext(name)[0]}"
     slug = _NOT_IN_A_NAME.sub("-", words).strip("-.")[-_LONGEST_SLUG:]
-    digest = sha256(namespace.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    digest = hex_digest(namespace.encode("utf-8", "surrogateescape"))[:8]
     return f"{slug}-{digest}" if slug else digest
 
 
-def note_name(real: str) -> str:
-    """The name of the note about a real path, in the folder `LINKS`."""
-    return sha256(os.fsencode(real)).hexdigest()
+def namespace_key(namespace: str) -> str:
+    """The name of a namespace's file in a folder of many: 64 hexadecimal digits."""
+    return hex_digest(os.fsencode(namespace))
 
 
 def _is_entered(namespace: str) -> bool:

@@ -8,9 +8,9 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 
+from hostler.files.digest import hex_digest
 from hostler.process.disk.directories import folder_identity, secure_folder
 from hostler.process.disk.trusted_folder import make_private, trusted_folder
 
@@ -176,7 +176,7 @@ def file_name(server: str) -> str:
     """The name of a server as that of a file: names from Python may be anything."""
     if _PLAIN.fullmatch(server):
         return server
-    return "." + sha256(server.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return "." + hex_digest(server.encode("utf-8", "surrogateescape"))[:16]
 
 
 @contextmanager

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
+from hostler.files.digest import hex_digest
 from hostler.model.dataclass import dataclass
 from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import found_folder, read_small
@@ -150,7 +150,7 @@ def runs_folder(directories: Directories) -> Path:
 
 def lock_path(directories: Directories, namespace: str, name: str) -> Path:
     """Where the lock of a server is."""
-    key = sha256(f"{namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
+    key = hex_digest(f"{namespace}\0{name}".encode("utf-8", "surrogateescape"))
     return runs_folder(directories) / f"{key}.lock"
 
 

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 
 from hostler.errors import ServerError
-from hostler.files.namespace import LINKS, known_namespace, note_name, real_namespace
+from hostler.files.namespace import LINKS, known_namespace, namespace_key, real_namespace
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.files import found_folder, own_folder, read_replaced, replace_file
 
@@ -16,7 +16,7 @@ def resolve_namespace(directories: Directories, namespace: str) -> str:
 
     def remembered(real: str) -> str | None:
         with suppress(OSError), found_folder(directories.state, LINKS) as folder:
-            return os.fsdecode(read_replaced(note_name(real), folder))
+            return os.fsdecode(read_replaced(namespace_key(real), folder))
         return None
 
     return known_namespace(namespace, remembered, lambda one: directories.data_for(one).is_dir())
@@ -28,4 +28,4 @@ def remember_namespace(directories: Directories, namespace: str) -> None:
     if real == namespace:
         return
     with suppress(OSError, ServerError), own_folder(directories.state, LINKS) as folder:
-        replace_file(note_name(real), os.fsencode(namespace), folder)
+        replace_file(namespace_key(real), os.fsencode(namespace), folder)

@@ -1,0 +1,80 @@
+"""OpenSSL for those who use it: else asyncio and anyio import it, which takes 4 MiB and 6 ms of a start."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import spec_from_file_location
+from threading import RLock
+from types import ModuleType
+from typing import Any
+
+_NAMES = frozenset({"ssl", "asyncio.sslproto"})
+_NOT_IN_CODE = frozenset({"__path__", "__file__", "__cached__"})  # the import itself asks for them
+
+
+class _LateModule(ModuleType):
+    """A module whose code runs when something in it is asked for the first time, by whatever thread.
+
+    importlib.util.LazyLoader does the same, but before Python 3.12 it shows half a module to a second thread.
+    """
+
+    def __init__(self, name: str, loader: Any) -> None:
+        super().__init__(name)
+        self._late_loader = loader
+        self._late_lock = RLock()
+
+    def __getattr__(self, name: str) -> Any:
+        values = vars(self)
+        if name not in _NOT_IN_CODE:
+            with self._late_lock:
+                loader, self._late_loader = self._late_loader, None  # its own code asks, too
+                if loader is not None:
+                    loader.exec_module(self)
+        if name not in values:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return values[name]
+
+
+class _LateLoader(Loader):
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _LateModule(spec.name, self._loader)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Not now."""
+
+
+class _LateFinder:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name in _NAMES else None
+        if spec is None:
+            return None
+        return spec_from_file_location(name, spec.origin, loader=_LateLoader(spec.loader))
+
+
+def import_tls_late() -> None:
+    """Have `ssl`, and what asyncio makes of it, read when they are used; before asyncio is imported."""
+    if not any(isinstance(one, _LateFinder) for one in sys.meta_path):
+        sys.meta_path.insert(0, _LateFinder())
+
+
+@contextmanager
+def tls_in_annotations() -> Iterator[None]:
+    """Let anyio, imported inside, take ssl.SSLContext for its annotations without reading the rest."""
+    values = vars(sys.modules["ssl"])
+    is_late = values.get("_late_loader") is not None
+    if is_late:
+        values["SSLContext"] = object
+    try:
+        yield
+    finally:
+        if is_late and values["SSLContext"] is object:
+            del values["SSLContext"]

@@ -1,0 +1,70 @@
+"""A run that needs no TLS has no OpenSSL in memory; one that needs it has all of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from cli_project import Project
+from http_pages import self_signed
+
+TLS = """
+import sys, threading
+from hostler.cli.late_modules import import_tls_late, tls_in_annotations
+
+import_tls_late()
+import asyncio
+with tls_in_annotations():
+    import anyio.streams.tls
+assert "_ssl" not in sys.modules
+import asyncio.sslproto, ssl
+
+found, together = [], threading.Barrier(8)
+def make():
+    together.wait()
+    context = ssl.create_default_context(cafile=sys.argv[1])
+    found.append(isinstance(context, ssl.SSLContext) and not isinstance(1, ssl.SSLContext))
+threads = [threading.Thread(target=make) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert found == [True] * 8, found
+
+async def main():
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(*sys.argv[1:])
+    def answer(reader, writer):
+        writer.write(b"hello")
+        writer.close()
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=ours)
+    port = server.sockets[0].getsockname()[1]
+    theirs = ssl.create_default_context(cafile=sys.argv[1])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=theirs)
+    print(await reader.read())
+    writer.close()
+    stream = await anyio.connect_tcp("127.0.0.1", port, ssl_context=theirs, tls_standard_compatible=False)
+    print(await stream.receive())
+    server.close()
+
+asyncio.run(main())
+print(hasattr(ssl, "__path__"), hasattr(ssl, "no_such_name"), asyncio.sslproto.SSLProtocol.__name__)
+"""
+
+
+def test_a_run_without_tls_reads_no_openssl(world: Project) -> None:
+    file = world.home / "hostler.toml"
+    log = 'plugins = { log-rotation = { path = "a.log" } }'
+    file.write_text(f'[servers.a]\nkind = "task"\ncommand = ["true"]\n{log}\n')
+    running = world.start([sys.executable, "-X", "importtime", "-m", "hostler.cli", "run", str(file)])
+    assert running.end() == 0
+    imported = {line.rpartition("|")[2].strip() for line in running.err}
+    assert {"ssl", "anyio._core._sockets"} <= imported
+    assert imported & {"_ssl", "_hashlib"} == set()
+
+
+def test_who_uses_tls_has_all_of_it_on_whatever_thread_and_through_asyncio_and_anyio(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    self_signed(cert, key)
+    argv = [sys.executable, "-W", "ignore", "-c", TLS, str(cert), str(key)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["b'hello'", "b'hello'", "False False SSLProtocol"]
