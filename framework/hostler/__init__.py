@@ -120,6 +120,10 @@ if TYPE_CHECKING:
         why_not_writable as why_not_writable,
     )
     from hostler.process.disk.trusted_folder import trusted_folder as trusted_folder
+    from hostler.process.net.systemd_notify import (
+        notify_systemd as notify_systemd,
+        watchdog_seconds as watchdog_seconds,
+    )
     from hostler.secrets.credentials import is_secret_name as is_secret_name
     from hostler.model.secret import Secret as Secret
     from hostler.supervisor.essential_servers import EssentialEnd as EssentialEnd
@@ -180,6 +184,7 @@ __all__, __getattr__, __dir__ = lazy_exports(
         "plugins.poll": "PollOptions poll",
         "process.disk.directories": "Directories why_not_writable",
         "process.disk.trusted_folder": "trusted_folder",
+        "process.net.systemd_notify": "notify_systemd watchdog_seconds",
         "secrets.credentials": "is_secret_name",
         "supervisor.essential_servers": "EssentialEnd",
         "supervisor.handle": "Server sample_memory",

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from hostler import Endpoint, Exit, Launch, ServerView, hookimpl, option
+from hostler import (
+    Endpoint,
+    Exit,
+    Launch,
+    ServerView,
+    hookimpl,
+    notify_systemd,
+    option,
+    watchdog_seconds,
+)
 
 
 @dataclass(eq=False)
@@ -76,26 +83,10 @@ class Systemd:
         if not self._socket:
             return
         try:
-            send(self._socket, "\n".join(lines))
+            notify_systemd(self._socket, "\n".join(lines))
+        except BlockingIOError:
+            pass  # it has not read for a while: the next datagram tells it
         except OSError as error:
             self._socket = ""  # said once: nobody is there to listen any more
             text = f"systemd cannot be told anything any more: {error.strerror or error}"
             server.notice("systemd_gone", text, level="warning")
-
-
-def watchdog_seconds(environ: Mapping[str, str], pid: int) -> float | None:
-    """How long systemd lets us be silent, in seconds; None when it does not ask us."""
-    allowed, whose = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    if not allowed.isdecimal() or int(allowed) == 0 or (whose and whose != str(pid)):
-        return None
-    return int(allowed) / 1_000_000
-
-
-def send(address: str, text: str) -> None:
-    """Send one datagram; an address with "@" is in the abstract namespace. OSError when it cannot be sent."""
-    if address[0] not in "/@":
-        raise OSError(f"NOTIFY_SOCKET is no path: {address}")
-    name = "\0" + address[1:] if address[0] == "@" else address
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.setblocking(False)
-        notify.sendto(text.encode(), name)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from hostler.events.events import Event, StateChanged
 from hostler.model.states import State
+from hostler.process.net.systemd_notify import notify_systemd, watchdog_seconds
 from hostler.supervisor.handle import Server
 from hostler.supervisor.supervisor import Supervisor
 from hostler.text.sanitize import one_line
@@ -38,7 +38,7 @@ class SystemdReport:
             return
         end = self._supervisor.listen(self._on_event)
         try:
-            await self._beat(_watchdog_seconds(self._environ))
+            await self._beat(watchdog_seconds(self._environ, os.getpid()))
         finally:
             end()
 
@@ -69,13 +69,8 @@ class SystemdReport:
         self._send("\n".join(new))
 
     def _send(self, text: str) -> None:
-        address = self._environ["NOTIFY_SOCKET"]
-        # "@" stands for the abstract namespace.
-        name = "\0" + address[1:] if address.startswith("@") else address
-        # Where nobody listens any more, nobody misses it.
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.setblocking(False)
-            notify.sendto(text.encode(), name)
+        with suppress(OSError):  # where nobody listens any more, nobody misses it
+            notify_systemd(self._environ["NOTIFY_SOCKET"], text)
 
 
 def _is_up(server: Server) -> bool:
@@ -85,11 +80,3 @@ def _is_up(server: Server) -> bool:
 def _status(servers: list[Server]) -> str:
     rest = [f"{server.name}: {server.state.value}" for server in servers if not _is_up(server)]
     return one_line("; ".join([f"{len(servers) - len(rest)} of {len(servers)} ready", *rest]))
-
-
-def _watchdog_seconds(environ: Mapping[str, str]) -> float | None:
-    """How long systemd lets us be silent; None when it does not ask us."""
-    allowed, whose = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    if not allowed.isdecimal() or int(allowed) == 0 or whose not in {"", str(os.getpid())}:
-        return None
-    return int(allowed) / 1_000_000

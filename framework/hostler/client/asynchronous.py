@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import wraps
@@ -149,12 +149,15 @@ class AsyncClient:
         waiting = Wait(names, until, stable, timeout)
         snapshot = await self.servers()
         async with self._feed(calls.follow_events(), snapshot.cursor) as feed:
-            while (rows := waiting.check(snapshot)) is None:
+            while (rows := waiting.check(snapshot, await self._quiet(waiting.asks(snapshot)))) is None:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(waiting.seconds_left()):
                         await feed.poll()
                 snapshot = await self.servers()
         return rows
+
+    async def _quiet(self, names: Sequence[str]) -> dict[str, bool | None]:
+        return {name: (await self.work(name)).idle for name in names}
 
     def _feed(
         self, stream: Stream[T], after: str | None, begin: Callable[[], Awaitable[str]] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import wraps
@@ -159,16 +159,19 @@ class Client:
     ) -> list[ServerRow]:
         """Wait until servers (all that are wanted, without names) are ready for `stable` seconds.
 
-        Or "healthy", "stopped" or "completed". Raises RequestRefused ("failed", "stopped") as soon as one is
-        given up or stopped instead, and TimeoutError.
+        Or "healthy", "stopped", "completed", or "idle": nothing runs on them, as their plugins tell. Raises
+        RequestRefused ("failed", "stopped") as soon as one is given up or stopped instead, and TimeoutError.
         """
         waiting = Wait(names, until, stable, timeout)
         snapshot = self.servers()
         with self._feed(calls.follow_events(), snapshot.cursor) as feed:
-            while (rows := waiting.check(snapshot)) is None:
+            while (rows := waiting.check(snapshot, self._quiet(waiting.asks(snapshot)))) is None:
                 feed.poll(waiting.seconds_left())
                 snapshot = self.servers()
         return rows
+
+    def _quiet(self, names: Sequence[str]) -> dict[str, bool | None]:
+        return {name: self.work(name).idle for name in names}
 
     def _feed(self, stream: Stream[T], after: str | None) -> Feed[T]:
         return Feed(StreamState(self._place, stream, after))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from hostler.client.errors import RequestRefused
 from hostler.control.conditions import Standing
 from hostler.control.server_shapes import ServerList, ServerRow
 
-Until = Literal["ready", "healthy", "stopped", "completed"]
+Until = Literal["ready", "healthy", "stopped", "completed", "idle"]
+
+_LOOK_SECONDS = 0.5  # after which it is asked again what runs, of which no event tells
 
 
 class Wait:
@@ -24,10 +26,16 @@ class Wait:
         self._begin = time.monotonic()
         self._since: float | None = None
 
-    def check(self, snapshot: ServerList) -> list[ServerRow] | None:
+    def asks(self, snapshot: ServerList) -> list[str]:
+        """The servers of which it has to be known whether something runs on them. Raises RequestRefused."""
+        if self._until != "idle":
+            return []
+        return [row.name for row in self._chosen(snapshot) if row.state == "running"]
+
+    def check(self, snapshot: ServerList, idle: Mapping[str, bool | None]) -> list[ServerRow] | None:
         """The rows when it has held for long enough. Raises RequestRefused and TimeoutError."""
         rows = self._chosen(snapshot)
-        waiting = [row for row in rows if not _standing(row).fulfils(self._until)]
+        waiting = [row for row in rows if not _standing(row, idle.get(row.name)).fulfils(self._until)]
         now = time.monotonic()
         self._since = None if waiting else now if self._since is None else self._since
         if self._since is not None and now - self._since >= self._stable:
@@ -45,6 +53,7 @@ class Wait:
         """When to look again at the latest; None for when there is news."""
         ends = [] if self._timeout is None else [self._begin + self._timeout]
         ends += [] if self._since is None else [self._since + self._stable]
+        ends += [] if self._until != "idle" else [time.monotonic() + _LOOK_SECONDS]
         return max(min(ends) - time.monotonic(), 0.0) if ends else None
 
     def _chosen(self, snapshot: ServerList) -> list[ServerRow]:
@@ -59,8 +68,8 @@ class Wait:
         return [row for row in rows.values() if _standing(row).counts]
 
 
-def _standing(row: ServerRow) -> Standing:
-    return Standing(row.state, row.wanted, row.completed, row.health)
+def _standing(row: ServerRow, idle: bool | None = None) -> Standing:
+    return Standing(row.state, row.wanted, row.completed, row.health, idle)
 
 
 def _why(row: ServerRow) -> str:

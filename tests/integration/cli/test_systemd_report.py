@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostler.cli.systemd_report import _watchdog_seconds
 from hostler_process import Configure, Start
 from service_manager import Manager
 
@@ -66,18 +64,3 @@ def test_a_manager_that_is_gone_disturbs_nobody(
     hostler.wait_for("started")
     hostler.send(signal.SIGTERM)
     assert (hostler.end(), hostler.stderr) == (0, [])
-
-
-@pytest.mark.parametrize(
-    ("environ", "seconds"),
-    [
-        ({"WATCHDOG_USEC": "30000000"}, 30.0),
-        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
-        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
-        ({"WATCHDOG_USEC": "0"}, None),
-        ({"WATCHDOG_USEC": "soon"}, None),
-        ({}, None),
-    ],
-)
-def test_the_watchdog_asks_only_whom_it_means(environ: dict[str, str], seconds: float | None) -> None:
-    assert _watchdog_seconds(environ) == seconds

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
 from hostler import Directories, Event, Notice, PluginSpec, Spawned, Supervisor
-from hostler_plugins.systemd import send, watchdog_seconds
 from specs import MakeSpec, announced
 
 UNITS = Path(__file__).parents[3] / "configs" / "systemd"
@@ -108,6 +109,24 @@ async def test_the_watchdog_is_told_that_hostler_lives_until_the_server_is_at_re
         assert await manager.hear("WATCHDOG_USEC") == ["WATCHDOG_USEC=40000"]
 
 
+async def test_a_manager_that_has_not_read_for_a_while_still_hears_the_watchdog(
+    make_spec: MakeSpec, directories: Directories, manager: Manager, address: str
+) -> None:
+    environ, events = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "2000"}, list[Event]()
+    async with keep(make_spec, directories, environ, events) as supervisor:
+        await supervisor.wait_ready(timeout=20)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.setblocking(False)
+            for _ in range(20):
+                with suppress(BlockingIOError):
+                    while True:
+                        other.sendto(b"", address)
+                await asyncio.sleep(0.001)  # a beat
+        for _ in range(20):  # more than a socket holds
+            await manager.hear("WATCHDOG=1")
+    assert not [event for event in events if isinstance(event, Notice)]
+
+
 async def test_outside_of_systemd_it_does_nothing(make_spec: MakeSpec, directories: Directories) -> None:
     events: list[Event] = []
     environ = {"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "40000"}
@@ -127,31 +146,6 @@ async def test_a_socket_that_is_gone_is_told_once_and_hurts_nobody(
     notices = [event for event in events if isinstance(event, Notice)]
     assert [event.topic for event in notices] == ["systemd_gone"]
     assert notices[0].text.startswith("systemd cannot be told anything any more: ")
-
-
-async def test_an_address_in_the_abstract_namespace_is_reached() -> None:
-    name = f"hostler-test-{os.getpid()}"
-    manager = Manager(f"\0{name}")
-    try:
-        send(f"@{name}", "READY=1")
-        assert await manager.hear("READY=1") == ["READY=1"]
-    finally:
-        manager.close()
-
-
-@pytest.mark.parametrize(
-    ("environ", "seconds"),
-    [
-        ({}, None),
-        ({"WATCHDOG_USEC": "0"}, None),
-        ({"WATCHDOG_USEC": "soon"}, None),
-        ({"WATCHDOG_USEC": "30000000"}, 30.0),
-        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "7"}, 30.0),
-        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "8"}, None),
-    ],
-)
-def test_the_watchdog_is_for_whom_systemd_means(environ: dict[str, str], seconds: float | None) -> None:
-    assert watchdog_seconds(environ, pid=7) == seconds
 
 
 @pytest.mark.requirement("R42")

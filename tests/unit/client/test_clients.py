@@ -21,7 +21,16 @@ from cli_project import eventually
 from controlled import Client as Daemon
 from controlled import controlled, short_folder
 from held_hooks import HeldHook
-from hostler import Directories, InvalidConfiguration, PluginSpec, ProcessSpawnFailed, __version__, from_dict
+from hostler import (
+    Directories,
+    InvalidConfiguration,
+    Launch,
+    PluginSpec,
+    ProcessSpawnFailed,
+    __version__,
+    from_dict,
+    hookimpl,
+)
 from hostler.client import AsyncClient, Client, Gap, NotRunning, RequestRefused, Unreachable, calls, shapes
 from hostler.client.place import Place
 from hostler.control.log_shapes import LogLine, LogRun
@@ -204,6 +213,38 @@ async def test_following_goes_on_after_a_break_where_it_was(kind: str, tmp_path:
         "/v1/events?after=x-1",
         "/v1/events?after=x-2",
     ]
+
+
+class Jobs:
+    """Tells what runs on a server."""
+
+    def __init__(self) -> None:
+        self.names = ["build"]
+        self.asked = asyncio.Event()
+
+    @hookimpl
+    async def pre_spawn(self, launch: Launch) -> None:
+        async def what_runs() -> list[str]:
+            self.asked.set()
+            return self.names
+
+        launch.facts["what_runs"] = what_runs
+
+
+@pytest.mark.parametrize("kind", TWINS)
+async def test_a_quiet_moment_is_waited_for(kind: str, make_spec: MakeSpec, directories: Directories) -> None:
+    jobs = Jobs()
+    spec = make_spec(command=("sleep", "60"), port=None, plugins=(PluginSpec("jobs", instance=jobs),))
+    async with controlled(spec, directories=directories) as daemon, twin_of(kind, daemon) as ask:
+        await ask("wait", timeout=20)
+        with pytest.raises(TimeoutError, match="not idle after 0.1 s: fake is running"):
+            await ask("wait", until="idle", timeout=0.1)
+        jobs.asked.clear()
+        waiting = asyncio.create_task(ask("wait", "fake", until="idle", timeout=20))
+        await jobs.asked.wait()
+        jobs.names = []
+        (row,) = await waiting
+        assert row.name == "fake"
 
 
 @pytest.mark.parametrize("kind", TWINS)

@@ -160,6 +160,7 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
                 Option("raw", "Only the text, as it was printed: no times, names and marks."),
                 Option("no-prefix", "No names."),
                 Option("no-time", "No times."),
+                *LAYERS,
             ),
         ),
         ClientCommand(

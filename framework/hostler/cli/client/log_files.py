@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from hostler.cli.client.commands import Arguments
 from hostler.cli.client.daemon import ClientError
 from hostler.cli.client.log_query import LARGEST_PAGE, LogQuery
 from hostler.cli.client.log_view import Run
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
+from hostler.config.source.overrides import read_settings
 from hostler.control.log_forwards import LogReader
 from hostler.control.log_history import ServerLog, read_last
 from hostler.control.log_lines import Selection, micros_of
@@ -23,11 +25,16 @@ from hostler.process.disk.namespace import resolve_namespace
 class LogFiles:
     """Answers as a hostler does. Raises ClientError where the configuration cannot be read."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, arguments: Arguments) -> None:
         mistakes: list[Problem] = []
         try:
             with bounded_imports():
-                configuration = load_resolved(file, mistakes=mistakes).configuration
+                configuration = load_resolved(
+                    arguments.file,
+                    profiles=arguments.texts("profile"),
+                    settings=read_settings(arguments.texts("set")),
+                    mistakes=mistakes,
+                ).configuration
         except InvalidConfiguration as error:
             raise _refusal(error.problems) from None
         if mistakes and not configuration.servers:

@@ -102,7 +102,7 @@ def _of_files(arguments: Arguments) -> Logs:
         raise refusal
     from hostler.cli.client.log_files import LogFiles  # noqa: PLC0415 - only where no hostler is
 
-    return LogFiles(arguments.file)
+    return LogFiles(arguments)
 
 
 def _show_history(logs: Logs, query: LogQuery, view: LogView) -> str:

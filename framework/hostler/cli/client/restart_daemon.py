@@ -41,12 +41,15 @@ def run(arguments: Arguments, output: Output) -> int:
     deadline = deadline_of(arguments)
     before = daemon.get("/v1/servers")["servers"]
     gone = {row["name"] for row in before if row["name"] in removed or _was_added(daemon, row)}
-    words = _with_servers(words, [row for row in before if row["name"] not in gone], gone)
+    same = [row for row in before if row["name"] not in gone]
+    words = _with_servers(words, same, gone)
     _end(daemon, arguments, deadline)
     _begin(words, file, deadline)
     if gone:
         output.note(f"not started anew, as the configuration does not have it: {', '.join(sorted(gone))}")
     anew = require_daemon(arguments)
+    if stopped := _stopped(same):  # so that another `up` leaves them so
+        anew.post("/v1/servers/stop", {"names": stopped, "wait": False})
     rows: list[Row] = []
     if not arguments.has("no-wait"):
         rows = Waiting(anew, (), "ready").run(deadline)
@@ -135,6 +138,16 @@ def _with_servers(words: Sequence[str], rows: Sequence[Row], gone: set[str]) -> 
         return [*words]
     kept = [word for pair in _options(words, _OF_THE_RUN) for word in pair]
     return [*kept, *([row["name"] for row in up] or ["--no-start"])]
+
+
+def _stopped(rows: Sequence[Row]) -> list[str]:
+    """The servers that have run and that somebody has stopped, as far as none needs them that is up."""
+    needed = {name for row in rows if standing(row).counts for name in row["needs"]}
+    return [
+        row["name"]
+        for row in rows
+        if row["generation"] and not standing(row).counts and row["name"] not in needed
+    ]
 
 
 def _options(words: Sequence[str], names: Sequence[str]) -> list[tuple[str, str]]:

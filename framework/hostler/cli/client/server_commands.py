@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hostler.cli.client.commands import Arguments, Usage
-from hostler.cli.client.daemon import ClientError, deadline_of, require_daemon
+from hostler.cli.client.daemon import ClientError, Deadline, deadline_of, require_daemon
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import table
@@ -43,7 +43,7 @@ def restart(arguments: Arguments, output: Output) -> int:
 
 def _command(arguments: Arguments, output: Output, what: str, more: dict[str, Any]) -> int:
     daemon, names = require_daemon(arguments), _names(arguments)
-    deadline = deadline_of(arguments)
+    deadline = Deadline(patience(arguments, more.get("within", 0.0)))
     waits = not arguments.has("no-wait")
     # A restart in a quiet moment is waited for by the daemon, which alone knows whether it will come.
     idle = waits and more.get("when") == "idle"
@@ -61,6 +61,12 @@ def _command(arguments: Arguments, output: Output, what: str, more: dict[str, An
             rows[row["name"]]["server"] = row
     _show(answer, output)
     return 0
+
+
+def patience(arguments: Arguments, within: float) -> float | None:
+    """How long it may take; where that is not said, the quiet moment has its own time before."""
+    seconds = deadline_of(arguments).seconds
+    return seconds if seconds is None or arguments.has("timeout") else seconds + within
 
 
 def _names(arguments: Arguments) -> list[str]:

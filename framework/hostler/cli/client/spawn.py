@@ -21,6 +21,13 @@ _SOON = 0.5  # seconds, in which many a server is ready; after that HTTP tells
 _LOG_LINES = 20
 
 
+class _Background(subprocess.Popen[bytes]):
+    """A process that goes on when we have ended, which is no mistake to warn of."""
+
+    def __del__(self) -> None:
+        pass
+
+
 def spawn(words: Sequence[str], file: str, deadline: Deadline, *, waits: bool = False) -> list[Row] | None:
     """Start a hostler; its servers, where somebody waits for them and they are ready at once, else [].
 
@@ -30,7 +37,7 @@ def spawn(words: Sequence[str], file: str, deadline: Deadline, *, waits: bool = 
     reading, writing = os.pipe()
     with open(log, "ab") as out, FileIO(reading) as reports:
         begin = out.tell()
-        child = subprocess.Popen(
+        child = _Background(
             _argv(words, file, log, writing),
             stdin=subprocess.DEVNULL,
             stdout=out,

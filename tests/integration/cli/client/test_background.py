@@ -80,6 +80,12 @@ def test_servers_live_in_the_background_from_up_to_down(
     assert (again.returncode, again.stdout) == (0, "no hostler supervises hostler.toml\n")
 
 
+def test_python_warns_of_nothing(project: Path, run: Run, environ: dict[str, str]) -> None:
+    write(project, server_table())
+    done = run("up", env=environ | {"PYTHONDEVMODE": "1"})
+    assert (done.returncode, "Warning" in done.stderr) == (0, False), done.stderr
+
+
 def test_twenty_at_once_have_one_hostler(project: Path, run: Run) -> None:
     write(project, server_table())
     with ThreadPoolExecutor(20) as threads:
@@ -284,6 +290,8 @@ def test_a_restart_in_a_quiet_moment_need_not_be_waited_for(project: Path, run: 
             "  what to do: allow more time (--within), or leave out --when-idle",
         ],
     )
+    late = run("restart", "fake", "--when-idle", "--timeout", "100ms")
+    assert (late.returncode, late.stderr) == (4, "it is not done in time, and goes on\n")
     asked = run("restart", "fake", "--when-idle", "--no-wait", "--json")
     assert asked.returncode == 0, asked
     assert json.loads(asked.stdout)["servers"][0]["server"]["generation"] == 1

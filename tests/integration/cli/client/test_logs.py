@@ -71,6 +71,10 @@ def test_lines_of_all_servers_are_shown_as_they_are_wanted(
     assert (done.returncode, done.stdout.splitlines()[: len(before)]) == (3, before)
     told = "no hostler supervises hostler.toml now: this is what its servers have printed before\n"
     assert done.stderr == told
+    file = project / "hostler.toml"
+    file.write_text(file.read_text().replace("[servers.db", "[profiles.p.servers.db"))
+    assert "there is no server 'db'" in run("logs", "db").stderr
+    assert "two" in run("logs", "db", "--profile", "p", "--raw").stdout.splitlines()
 
 
 def test_a_call_of_logs_that_cannot_be_meant_is_told(project: Path, run: Run) -> None:

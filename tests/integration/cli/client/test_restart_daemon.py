@@ -58,6 +58,9 @@ def test_it_comes_back_with_the_same_layers_and_the_same_servers(project: Path, 
         "other": "stopped",
         "later": "running",
     }
+    assert run("up", *layers).returncode == 0
+    assert servers(run)["other"]["state"] == "stopped", "what somebody has stopped stays so"
+
     run("stop", "--all")
     assert run("restart-daemon").returncode == 0
     assert {row["state"] for row in servers(run).values()} == {"stopped"}
@@ -65,7 +68,7 @@ def test_it_comes_back_with_the_same_layers_and_the_same_servers(project: Path, 
     (log,) = (project / "data").rglob("daemon.log")
     told = [json.loads(line)["message"] for line in log.read_text().splitlines()]
     assert told.count("a client has asked to end") == 3
-    assert told.count("a client has asked for a reload") == 1
+    assert told.count("a client has asked for a reload") == 2
 
 
 def test_servers_that_are_not_in_the_file_do_not_keep_the_new_one_from_starting(
