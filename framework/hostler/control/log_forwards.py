@@ -5,6 +5,7 @@ Only the standard library is needed, as for `log_history`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge
 from operator import itemgetter
@@ -20,6 +21,8 @@ from hostler.control.log_history import (
 )
 from hostler.control.log_lines import LogLine, PartLines, Selection
 from hostler.control.log_parts import LogPart, open_parts
+
+_PAUSES = (0.1, 0.02, 0.005)  # seconds; the last one first
 
 
 def read_after(
@@ -112,12 +115,15 @@ class _ServerReader:
 
     def _parts(self) -> Iterator[tuple[LogPart, int]]:
         """Its files, the oldest first, each while it is open and with the place from which on it is read."""
-        places = self._places
+        places, pauses = self._places, [*_PAUSES]
         while True:
             with open_parts(self._log.path, places) as parts:
-                part, place, following = _find(parts, places)
+                part, place, following, is_known = _find(parts, places)
                 if part is None:
                     return
+                if not is_known and pauses:
+                    time.sleep(pauses.pop())
+                    continue
                 if places is self._places:
                     self.has_place = place is not None
                 elif place is None:
@@ -129,13 +135,21 @@ class _ServerReader:
             places = {following: 0}
 
 
-def _find(parts: Iterator[LogPart], places: Mapping[str, int]) -> tuple[LogPart | None, int | None, str]:
-    """The file that one of these places is in, else the oldest; that place; the id of the file behind it."""
+def _find(
+    parts: Iterator[LogPart], places: Mapping[str, int]
+) -> tuple[LogPart | None, int | None, str, bool]:
+    """The file that one of these places is in, else the oldest; that place; the id of the file behind it.
+
+    And whether that is sure: while files are renamed, some are there without their indexes.
+    """
     found: LogPart | None = None
     place, own, following = None, "", ""
+    indexed = set[bool]()
     for part in parts:
         found, own, following = part, part.id, own
+        indexed.add(part.marks is not None)
         place = part.place_of(places)
         if place is not None:
             break
-    return found, place, following
+    is_lost = bool(places) and place is None
+    return found, place, following, len(indexed) < 2 or not (is_lost or following.startswith("x"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,24 @@ def test_several_logs_of_many_files_are_read_by_time_with_one_file_of_each_open(
     assert len(files) >= 10
     assert {*texts(found)} == {f"line {number}" for number in range(200)}
     assert [line.time for line in found] == sorted(line.time or 0 for line in found)
+
+
+def test_who_reads_while_an_index_is_about_to_be_renamed_misses_nothing(tmp_path: Path) -> None:
+    web = Writer(tmp_path, max_size=100)
+    web.file.write("stdout", b"one\n")
+    cursor = read_after([web.log], ALL, 1, "").next
+    for number in range(20):
+        web.file.write("stdout", b"line %d\n" % number)
+    web.file.close()
+    (oldest,) = [path for path in tmp_path.glob(".*index*") if path.read_bytes()[8:24].hex()[:16] in cursor]
+    renamed = threading.Timer(0.01, oldest.with_suffix(".later").rename, [oldest])
+    oldest.rename(oldest.with_suffix(".later"))
+    renamed.start()
+
+    page = read_after([web.log], ALL, 1000, cursor)
+
+    renamed.join()
+    assert (page.missed, texts(page.lines)) == ((), [f"line {number}" for number in range(20)])
 
 
 # -- the seam --------------------------------------------------------------------------------------
