@@ -36,6 +36,7 @@ ROWS = (
     "client_commands",
     "control_api",
     "log_readers",
+    "dashboard",
 )
 TABLES = ("event_stream", "ports")  # those print their own
 
