@@ -33,7 +33,7 @@ export class LogLines {
   }
 
   toEnd() {
-    this._space.style.height = `${this.lines.length * HEIGHT}px`;
+    this._fit();
     this.element.scrollTop = this.element.scrollHeight;
     this.draw();
   }
@@ -45,15 +45,22 @@ export class LogLines {
 
   // Keeps in place what is seen, when so many lines above it come or go.
   shift(count) {
-    this._space.style.height = `${this.lines.length * HEIGHT}px`;
+    this._fit();
     this.element.scrollTop += count * HEIGHT;
   }
 
+  // As high as its lines, within the limits of log.css; with room for a bar to scroll sideways.
+  _fit() {
+    const height = this.lines.length * HEIGHT;
+    this._space.style.height = `${height}px`;
+    this.element.style.height = `${height + HEIGHT}px`;
+  }
+
   draw() {
+    this._fit();
     const {scrollTop, clientHeight} = this.element;
     const from = Math.max(Math.floor(scrollTop / HEIGHT) - MORE, 0);
     const until = Math.min(Math.ceil((scrollTop + clientHeight) / HEIGHT) + MORE, this.lines.length);
-    this._space.style.height = `${this.lines.length * HEIGHT}px`;
     this._shown.style.transform = `translateY(${from * HEIGHT}px)`;
     const current = this._search.places[this._search.at];
     const elements = [];

@@ -9,26 +9,31 @@ import {colour} from "./theme.js";
 const HEIGHT = 130;
 const KEY = "hostler";
 const NONE = "not known yet";
+const RIGHT = 18; // pixels beside what is drawn, as in server.css
 
 class Plot {
-  constructor(title, format) {
+  constructor(title, format, steps) {
     this._format = format;
+    this._steps = steps;
     this._title = title;
     this._told = h("span", {class: "plot-value"});
     this._canvas = h("div", {class: "plot", role: "img"});
     this.element = h("figure", {}, h("figcaption", {}, title, " ", this._told), this._canvas);
   }
 
-  draw(times, values, from, until) {
+  draw(times, values, from, until, isAlive) {
     const known = values.filter((one) => one !== null);
-    const last = known.length ? known[known.length - 1] : null;
-    this._last = last === null ? NONE : `${this._format(last)} now`;
+    const said = (at) => `${this._format(values[at])} at ${clockTime(times[at] * 1000)}`;
+    const newest = values.findLastIndex((one) => one !== null);
+    this._last = newest < 0 ? NONE : isAlive ? `${this._format(values[newest])} now` : said(newest);
     const range = known.length ? `, ${this._format(Math.min(...known))} to ${this._format(Math.max(...known))} since ${clockTime(from * 1000)}` : "";
     this._canvas.setAttribute("aria-label", `${this._title}: ${this._last}${range}`);
+    const first = values.findIndex((one) => one !== null);
+    this._rest = known.length > 1 ? `${this._last}, ${said(first)}` : this._last;
     this._range = [from, until];
     if (!this._plot) this._make([times, values]);
     else this._plot.setData([times, values]);
-    if (this._plot.cursor.idx === null || this._plot.cursor.idx === undefined) text(this._told, this._last);
+    if (this._plot.cursor.idx === null || this._plot.cursor.idx === undefined) text(this._told, this._rest);
   }
 
   _make(data) {
@@ -36,14 +41,15 @@ class Plot {
     this._plot = new uPlot({
       width: this._canvas.clientWidth || 600,
       height: HEIGHT,
+      padding: [8, RIGHT, 0, 0],
       legend: {show: false},
       cursor: {sync: {key: KEY}, drag: {x: false, y: false}, points: {size: 7}},
       scales: {x: {time: true, range: () => this._range}, y: {range: (_, least, most) => [0, most > 0 ? most * 1.15 : 1]}},
       axes: [
         {...axis, values: (_, splits) => splits.map((one) => clockTime(one * 1000).slice(0, 5)), incrs: [60, 120, 300, 600, 900], space: 60, size: 26},
-        {...axis, values: (_, splits) => splits.map((one) => this._last === NONE ? "" : this._format(one)), size: 68, space: 34},
+        {...axis, values: (_, splits) => splits.map((one) => this._last === NONE ? "" : this._format(one)), incrs: this._steps, size: 68, space: 22},
       ],
-      series: [{}, {stroke: colour("--accent"), width: 1.75, fill: colour("--accent-soft"), spanGaps: false, points: {show: (_, __, first, last) => last - first < 4, size: 5}}],
+      series: [{}, {stroke: colour("--accent"), width: 1.75, fill: colour("--accent-soft"), spanGaps: false, points: {show: false, filter: (plot) => alone(plot.data[1]), size: 5}}],
       hooks: {setCursor: [(plot) => this._tell(plot)]},
     }, data, this._canvas);
   }
@@ -51,7 +57,7 @@ class Plot {
   _tell(plot) {
     const at = plot.cursor.idx;
     const value = at === null || at === undefined ? null : plot.data[1][at];
-    text(this._told, value === null || value === undefined ? this._last : `${this._format(value)} at ${clockTime(plot.data[0][at] * 1000)}`);
+    text(this._told, value === null || value === undefined ? this._rest : `${this._format(value)} at ${clockTime(plot.data[0][at] * 1000)}`);
   }
 
   resize() {
@@ -66,12 +72,18 @@ class Plot {
   }
 }
 
+// Where the values are that no line leads to: a run may have a single sample.
+function alone(values) {
+  const has = (at) => values[at] !== null && values[at] !== undefined;
+  return [...values.keys()].filter((at) => has(at) && !has(at - 1) && !has(at + 1));
+}
+
 export class Plots {
   constructor(server) {
     this._server = server;
     this._samples = [];
-    this._memory = new Plot("Memory", size);
-    this._cpu = new Plot("CPU", percent);
+    this._memory = new Plot("Memory", size, Array.from({length: 50}, (_, at) => 2 ** at));
+    this._cpu = new Plot("CPU", percent, Array.from({length: 8}, (_, at) => [0.01, 0.02, 0.05].map((one) => one * 10 ** at)).flat());
     this.element = h("div", {class: "plots"}, this._memory.element, this._cpu.element);
     this._size = new ResizeObserver(() => { this._memory.resize(); this._cpu.resize(); });
     this._size.observe(this.element);
@@ -97,7 +109,7 @@ export class Plots {
     this._samples = points.map((one) => ({time: one.time, rss: one.rss, cpu: one.cpu_seconds, generation: one.generation}));
   }
 
-  draw(from, until) {
+  draw(from, until, isAlive) {
     const times = [], memory = [], cpu = [];
     this._samples.forEach((one, at) => {
       const moment = Date.parse(one.time) / 1000, before = this._samples[at - 1];
@@ -111,7 +123,7 @@ export class Plots {
       memory.push(one.rss);
       cpu.push(before ? share(before, one) : null);
     });
-    this._memory.draw(times, memory, from / 1000, until / 1000);
-    this._cpu.draw(times, cpu, from / 1000, until / 1000);
+    this._memory.draw(times, memory, from / 1000, until / 1000, isAlive);
+    this._cpu.draw(times, cpu, from / 1000, until / 1000, isAlive);
   }
 }

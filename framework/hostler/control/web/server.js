@@ -114,7 +114,7 @@ export class ServerPage {
     const now = Date.now();
     const from = now - Math.min(Math.max(now - (this._plots.first ?? now), LEAST), HOUR);
     this._timeline.draw(from, now, row.state, Date.parse(this._store.daemon.since));
-    this._plots.draw(from, now);
+    this._plots.draw(from, now, row.pid !== null);
   }
 
   _update() {

@@ -20,8 +20,8 @@ function points(samples) {
   const times = samples.map((one) => Date.parse(one.time));
   const first = times[0], span = times[times.length - 1] - first || 1;
   const most = Math.max(...samples.map((one) => one.rss)), least = Math.min(...samples.map((one) => one.rss));
-  // A line that hardly moves lies flat, instead of looking like mountains.
-  const height = Math.max(most - least, most * 0.1, 1), floor = Math.max(most - height, 0);
+  // A line that hardly moves lies flat in the middle, instead of looking like mountains.
+  const height = Math.max(most - least, most * 0.1, 1), floor = (most + least - height) / 2;
   return samples.map((one, at) => {
     const x = (times[at] - first) / span * WIDTH, y = HEIGHT - 2 - (one.rss - floor) / height * (HEIGHT - 4);
     return `${x.toFixed(1)},${y.toFixed(1)}`;

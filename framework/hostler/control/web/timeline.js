@@ -84,6 +84,6 @@ export class Timeline {
     this._told = legend;
     this._legend.replaceChildren(
       ...shown.map((state, at) => h("li", {}, h("span", {class: `key part-${state}`, "aria-hidden": "true"}), words[at])),
-      h("li", {}, h("span", {class: "crash-key", "aria-hidden": "true"}, shape("crashed")), plural(crashes.length, "crash", "crashes")));
+      crashes.length ? h("li", {}, h("span", {class: "crash-key", "aria-hidden": "true"}, shape("crashed")), plural(crashes.length, "crash", "crashes")) : "");
   }
 }

@@ -183,17 +183,24 @@ def test_the_log_is_followed_searched_and_sorted_out(project: Path, run: Run, br
         assert Path(download.value.path()).read_text().rstrip().endswith("to stderr")
 
 
-def test_a_reload_shows_its_plan_first(project: Path, run: Run, browser: Any) -> None:
+def test_filter_and_order_stay_and_a_reload_shows_its_plan_first(
+    project: Path, run: Run, browser: Any
+) -> None:
     write(project, server_table(name="web"), server_table(name="old"))
     _up(run)
     with dashboard(browser, address(run)) as tab:
         tab.wait_state("web", "running")
-        tab.page.fill("#filter", "web")
-        assert tab.page.locator("[data-server]").count() == 1
+        names = tab.page.locator("[data-server] .name")
+        assert names.all_inner_texts() == ["web", "old"]
+        tab.page.get_by_label("Sort by").select_option("name")
+        assert names.all_inner_texts() == ["old", "web"]
+        tab.page.fill("#filter", "running o")
+        assert names.all_inner_texts() == ["old"]
         tab.page.reload()
-        tab.wait_state("web", "running")
-        assert tab.page.locator("[data-server]").count() == 1  # it stays
+        tab.wait_state("old", "running")
+        assert names.all_inner_texts() == ["old"]
         tab.page.fill("#filter", "")
+        assert names.all_inner_texts() == ["old", "web"]
 
         write(project, server_table(name="web", startup_timeout="'9s'"), server_table(name="new"))
         tab.page.get_by_role("button", name="Reload…").click()
