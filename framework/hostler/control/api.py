@@ -21,7 +21,7 @@ from hostler.control.inspection import Inspection
 from hostler.control.metrics import Metrics
 from hostler.control.problems import refused
 from hostler.control.request_counts import RequestCounts
-from hostler.control.routing import Call, Route
+from hostler.control.routes import Call, Route
 from hostler.control.rows import event_row, format_time, server_row
 from hostler.control.server_additions import ServerAdditions
 from hostler.control.server_commands import ServerCommands

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hostler import Change, Shown
 from hostler.control import shapes
 from hostler.control.problems import Refused
-from hostler.control.routing import Call, Route
+from hostler.control.routes import Call, Route
 
 if TYPE_CHECKING:
     from hostler.control.api import Host

@@ -23,7 +23,7 @@ from hostler.control.http_server import HttpServer
 from hostler.control.page_tokens import PageTokens
 from hostler.control.problems import Refused
 from hostler.control.request_counts import RequestCounts
-from hostler.control.routing import Call, Route
+from hostler.control.routes import Call, Route
 from hostler.control.rows import format_time
 from hostler.control.tcp_listener import TcpListener
 from hostler.control.web_files import WebFiles

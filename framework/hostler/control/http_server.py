@@ -23,7 +23,7 @@ from hostler.control.event_stream import EventStream
 from hostler.control.log_stream import LogStream
 from hostler.control.problems import Refused, refused
 from hostler.control.request_counts import RequestCounts
-from hostler.control.routing import Call, Route, Text, find, read_body, read_query
+from hostler.control.routes import Call, Route, Text, find, read_body, read_query
 from hostler.control.tokens import Scope
 from hostler.control.whole_log import JSON_LINES, WholeLog
 

@@ -9,7 +9,7 @@ from hostler import ProcessUsage, Server, Supervisor
 from hostler.control import shapes
 from hostler.control.memory import MemoryHistory
 from hostler.control.problems import Refused
-from hostler.control.routing import Call, Route
+from hostler.control.routes import Call, Route
 from hostler.control.rows import format_time
 
 _MASK = "********"

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from hostler import ExitCause, HealthCounts, State, __version__
 from hostler.control.metrics import ServerSnapshot, Snapshot
-from hostler.control.routing import Text
+from hostler.control.routes import Text
 
 _CAUSES = tuple(cause for cause in ExitCause if cause is not ExitCause.STOPPED)
 _Labelled = Iterable[tuple[Sequence[str], float | None]]

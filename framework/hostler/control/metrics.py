@@ -11,7 +11,7 @@ from hostler.control.event_stream import EventFeed
 from hostler.control.former_servers import HookSums
 from hostler.control.problems import Refused
 from hostler.control.request_counts import RequestCounts
-from hostler.control.routing import Call, Route, Text
+from hostler.control.routes import Call, Route, Text
 from hostler.control.rows import server_row
 from hostler.control.server_shapes import ServerRow
 

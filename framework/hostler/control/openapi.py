@@ -10,7 +10,7 @@ import msgspec
 
 from hostler import Supervisor, __version__
 from hostler.control.problems import STATUSES
-from hostler.control.routing import Route
+from hostler.control.routes import Route
 from hostler.control.shapes import Problem
 from hostler.control.whole_log import JSON_LINES
 

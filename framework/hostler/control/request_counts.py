@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hostler.control.routing import Route
+from hostler.control.routes import Route
 
 OTHER = "other"
 """Stands for the route of what no route answers: a path that a client made up is in no metric."""

@@ -8,7 +8,7 @@ from hostler import InvalidConfiguration, ServerError, Supervisor
 from hostler.control import shapes
 from hostler.control.event_ring import EventRing
 from hostler.control.problems import Refused
-from hostler.control.routing import Call, Route
+from hostler.control.routes import Call, Route
 from hostler.control.rows import server_row
 
 

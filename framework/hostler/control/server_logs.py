@@ -22,7 +22,7 @@ from hostler.control.log_shapes import LogPage
 from hostler.control.log_stream import LogSource, LogStream
 from hostler.control.log_tails import LiveTails, tail_lines
 from hostler.control.problems import Refused
-from hostler.control.routing import Call, Route
+from hostler.control.routes import Call, Route
 from hostler.control.server_commands import ServerCommands
 from hostler.control.shapes import Limit, Moment
 from hostler.control.whole_log import JSON_LINES, WholeLog

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hostler.control.problems import Refused
-from hostler.control.routing import Call, Route, Text
+from hostler.control.routes import Call, Route, Text
 
 FOLDER = Path(__file__).parent / "web"
 _FIRST = "index.html"
