@@ -17,6 +17,7 @@ from cli_project import NOTHING, Project, five_plugins
 from hostler import (
     Event,
     HealthReported,
+    Notice,
     PortParsingFailed,
     Progress,
     Server,
@@ -115,6 +116,9 @@ async def test_a_version_becomes_ready_comes_back_when_killed_and_leaves_nothing
         open_to_all = (await asyncio.to_thread(request, probe, None))[0]
         assert open_to_all == (401 if version in ASKS_FOR_A_PASSWORD else 200)
         assert (await asyncio.to_thread(request, probe, server.auth))[0] == 200
+        told = {event.topic for event in events if isinstance(event, Notice)}
+        assert ("password_ignored" in told) == (version not in ASKS_FOR_A_PASSWORD)
+        assert server.facts["version"] == (version if version != PREVIEW else "1.18.18")
 
         assert pid is not None
         os.kill(pid, signal.SIGKILL)

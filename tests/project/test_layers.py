@@ -65,8 +65,10 @@ def tree_of(path: Path) -> ast.Module:
 def no_tree_stays() -> Iterator[None]:
     yield
     tree_of.cache_clear()
+    imports_of.cache_clear()
 
 
+@cache
 def imports_of(path: Path) -> list[Import]:
     found: list[Import] = []
 
