@@ -50,7 +50,6 @@ class RotatedFile:
         self._index = rotation.get("index")
         self._turn = 0
         self._fd = -1
-        self._folder = -1
         self._place: Path | None = None  # where the folder is, all links followed
         self._looked = 0.0
         self._stays: Callable[[OSError], None] = rotation.get("stays", lambda _: None)
@@ -73,23 +72,23 @@ class RotatedFile:
             fd = _opened(self._path, folder)
             try:
                 self.size = _prepared(fd, self._path, patience)
-                kept = os.dup(folder)
             except OSError:
                 os.close(fd)
                 raise
 
-        self._close_file()
-        self._fd, self._folder = fd, kept
-        if self._index is None:
-            LogIndex.remove(folder=kept, name=self._path.name)  # of a time when there was one
-        else:
-            self._index.open(kept, self._path.name, fd, self.size)
+            self._close_file()
+            self._fd = fd
+            if self._index is None:
+                LogIndex.remove(folder, self._path.name)  # of a time when there was one
+            else:
+                self._index.open(folder, self._path.name, fd, self.size)
+
         self._looked = time.monotonic()
         self._turn = self._turn_of(os.fstat(fd).st_mtime if self.size else time.time())
 
     def _check_place(self, folder: int) -> None:
         """Refuse a folder that lies elsewhere than the first one: by a link that the server made."""
-        place = _place(folder, self._path.parent)
+        place = _path_of(folder, self._path.parent)
         if self._place not in {None, place}:
             raise OSError(errno.EPERM, f"its folder is {place} now, no longer {self._place}", str(self._path))
         self._place = place
@@ -215,7 +214,9 @@ class RotatedFile:
             return False
 
         try:
-            self._archives.shift(self._folder)
+            # The folder is not kept open meanwhile: with hundreds of servers descriptors run short.
+            with trusted_folder(_path_of(self._fd, self._path).parent) as folder:
+                self._archives.shift(folder)
         except OSError as error:
             # Every line would try again, and fail in the same way.
             self._not_before = now + _LOOK_AFTER
@@ -255,8 +256,7 @@ class RotatedFile:
             self._index.disown()
         if self._fd >= 0:
             os.close(self._fd)
-            os.close(self._folder)
-            self._fd = self._folder = -1
+            self._fd = -1
 
     def _moved(self) -> bool:
         try:
@@ -277,10 +277,10 @@ def why_no_log(path: Path) -> str:
         return ""
 
 
-def _place(folder: int, path: Path) -> Path:
-    """Where an open folder is; by its path where the system does not tell."""
+def _path_of(fd: int, path: Path) -> Path:
+    """Where an open file or folder is; by its path where the system does not tell."""
     try:
-        return Path(f"/proc/self/fd/{folder}").readlink()
+        return Path(f"/proc/self/fd/{fd}").readlink()
     except OSError:  # pragma: other-system
         return path.resolve()
 
