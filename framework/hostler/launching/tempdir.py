@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from hostler.model.launch import Launch
@@ -20,7 +19,7 @@ def private_folder(launch: Launch, word: str) -> Path:
     EnvironmentSetupFailed for a user who does not exist.
     """
     account = find_account(launch.user, launch.group, launch.groups)
-    parent = _SHORT if os.access(_SHORT, os.W_OK | os.X_OK) else tempfile.gettempdir()
+    parent = _SHORT if os.access(_SHORT, os.W_OK | os.X_OK) else _usual()
     with trusted_folder(Path(parent)):
         pass
 
@@ -39,3 +38,9 @@ def private_folder(launch: Launch, word: str) -> Path:
     os.chown(inner, account.uid, account.gid)
     folder.chmod(0o711)
     return inner
+
+
+def _usual() -> str:
+    import tempfile  # noqa: PLC0415 - brings compression
+
+    return tempfile.gettempdir()

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio._backends._asyncio  # or the first start in a process would import it, for two thirds of its time
 from anyio.abc import TaskGroup
 
 from hostler.engine.lifecycle import Lifecycle

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -211,6 +210,8 @@ class RunStore:
         return removed, problems
 
     def _roots(self) -> list[Path]:
+        import tempfile  # noqa: PLC0415 - brings compression; few starts find what was left
+
         own = self._directories
         names = ["/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR")]  # noqa: S108
         with suppress(FileNotFoundError):  # on a system that can only be read there is none
