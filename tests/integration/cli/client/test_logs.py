@@ -23,7 +23,7 @@ COUNTER = """
 import itertools, os, time
 for number in itertools.count(1):
     print(os.getpid(), number, flush=True)
-    time.sleep(0.002)
+    time.sleep(0.005)
 """
 
 
@@ -156,6 +156,7 @@ def test_following_waits_for_the_socket_of_a_hostler_that_has_its_lock(
 def test_no_line_comes_twice_and_none_is_lost_over_rotations_and_the_death_of_hostler(
     project: Path, run: Run, start: Start
 ) -> None:
+    # Kept is what is printed in 20 seconds: a follower that gets no processor for longer misses the rest.
     rotation = '{ index = true, max_size = "1 KiB", keep = 40 }'
     command = json.dumps([sys.executable, "-c", COUNTER])
     write(
@@ -164,16 +165,16 @@ def test_no_line_comes_twice_and_none_is_lost_over_rotations_and_the_death_of_ho
     )
     hostler = pid_of(run("up", "--json"))
     following = start("logs", "-f", "--raw", "-n", "0")
-    following.wait_for(" 300")
+    following.wait_for(" 200")
     os.kill(hostler, signal.SIGKILL)
     following.wait_for("waiting for one")
     first = following.stdout[-1].split()[0]
     run("up")
     eventually(lambda: following.stdout[-1].split()[0] != first)
-    following.wait_for(f"{following.stdout[-1].split()[0]} 300")
+    following.wait_for(f"{following.stdout[-1].split()[0]} 200")
     following.send(signal.SIGINT)
     following.end()
-    assert len(run("logs", "--raw", "-n", "50", "--grep", "[0-9]0$").stdout.splitlines()) == 50
+    assert len(run("logs", "--raw", "-n", "30", "--grep", "[0-9]0$").stdout.splitlines()) == 30
     numbers = defaultdict(list)
     for line in following.stdout:
         pid, number = line.split()
