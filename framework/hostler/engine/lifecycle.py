@@ -63,6 +63,7 @@ class Lifecycle(LifecycleState):
         while (crash := await self._run_once()) is not None:
             if not await self._restarts_after(crash):
                 return
+            del crash  # its last lines would stay for as long as the next run
 
     # -- one generation -----------------------------------------------------------------------
 
@@ -83,6 +84,7 @@ class Lifecycle(LifecycleState):
         except ServerError as error:
             return await self._fail_start(self.server.run or prepared, error)
 
+        del startup, prepared  # the same as the run, and here for as long as it lives
         self.publish(spawned_generation=run.generation)
         follow_needed(self.server)
         self.enter(State.WAITING_READY)

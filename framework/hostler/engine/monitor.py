@@ -47,7 +47,7 @@ class Monitor:
         self._life, self._server, self._reporter = life, life.server, life.server.reporter
         self._run = run
         self._plugins = plugins
-        self._hints: set[str] = set()
+        self._hints: tuple[str, ...] = ()
 
     async def watch(self) -> RunOutcome:
         """Take event after event until one ends the run."""
@@ -191,7 +191,7 @@ class Monitor:
 
     def _report_hint(self, plugin: str, report: Unhealthy) -> None:
         """Report at once, and once, what time does not cure."""
-        self._hints.add(report.hint)
+        self._hints += (report.hint,)
         text = f"not ready: {plugin}: {report.reason}; what to do: {report.hint}"
         details = {"plugin": plugin, "hint": report.hint}
         self._reporter.notice("not_ready_hint", text, "warning", details)

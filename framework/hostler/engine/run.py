@@ -122,11 +122,10 @@ class LiveRun(PreparedRun):
         # On record before the spawn: whoever is killed in between leaves a trace of the process.
         run_id = self.recorder.begin(self.argv(), self.launch.temporary, self.launch.cgroup)
         self.capture = self._open_capture()
-        self.opened.push_async_callback(self.capture.close)
         self.lines = LineBroadcast(
             self.capture, self.reporter, self.launch.followers, self._take_line, self._awaits_endpoint
         )
-        self.opened.callback(self._end_lines)
+        self.opened.append(self._close_output)
         self.update_lines()  # before the spawn: a thread reads, and what it reads unfollowed is lost
         self.process = self._spawn(run_id)
 
@@ -177,9 +176,10 @@ class LiveRun(PreparedRun):
             log_file=launch.log_file,
         )
 
-    def _end_lines(self) -> None:
+    async def _close_output(self) -> None:
         self.lines.end()
         del self.lines  # it holds this run, which would wait for the garbage collector
+        await self.capture.close()
 
     # -- watching -----------------------------------------------------------------------------
 

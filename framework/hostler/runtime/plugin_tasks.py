@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Any
@@ -50,7 +50,8 @@ class ServerTasks:
     def __init__(self) -> None:
         self._tasks = TaskSet()
         self._revivals: list[str] = []
-        self._followed: WeakKeyDictionary[Subscription[Event], asyncio.Task[None]] = WeakKeyDictionary()
+        # A WeakKeyDictionary from the first on: of hundreds of servers few have one.
+        self._followed: MutableMapping[Subscription[Event], asyncio.Task[None]] = {}
         self._last: set[asyncio.Task[None]] = set()
 
     @property
@@ -73,6 +74,7 @@ class ServerTasks:
         """Have `events`, which one of these tasks follows, end with them; others' go on."""
         task = asyncio.current_task()
         if task is not None and task in self._tasks:
+            self._followed = self._followed or WeakKeyDictionary()
             self._followed[events] = task
 
     def end(self) -> None:
@@ -83,7 +85,7 @@ class ServerTasks:
         tasks, self._tasks, self._revivals = self._tasks, TaskSet(), []
         followed: dict[Subscription[Event], asyncio.Task[None]] = {}
         if self._followed:  # seldom, and to copy none takes 30 us too
-            followed, self._followed = dict(self._followed), WeakKeyDictionary()
+            followed, self._followed = dict(self._followed), {}
         for events in followed:
             events.close()
         last = {task for task in followed.values() if not task.done()}
