@@ -82,7 +82,9 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
                 Option("no-start", "Start no server yet."),
                 Option("idle-exit", "End when nothing has run for so long.", "DURATION"),
                 Option(
-                    "log-format", "What daemon.log is: text or json, one line for each decision.", "FORMAT"
+                    "log-format",
+                    "What daemon.log is, one line for each decision: text or json. Default: text.",
+                    "FORMAT",
                 ),
                 Option("log-level", "From which level on: debug, info, warning, error.", "LEVEL"),
                 Option("keep-environment", "Hand over no variables: a hostler that runs keeps those it has."),

@@ -76,7 +76,8 @@ def _still_starting(pid: int, log: str, deadline: Deadline) -> ClientError:
 def _argv(words: Sequence[str], file: str, log: str, descriptor: int) -> list[str]:
     """The command of the hostler in the background: this Python imports nothing from the folder we are in."""
     argv = [sys.executable, "-P", "-m", "hostler.cli", "run", file]
-    return [*argv, "--output", "none", "--background", str(descriptor), "--log", log, *words]
+    shown = ["--output", "none", "--log-format", "text"]  # that of the words comes later, so it holds
+    return [*argv, *shown, "--background", str(descriptor), "--log", log, *words]
 
 
 def _next_report(
@@ -109,9 +110,9 @@ def _failure(report: dict[str, Any], log: str, begin: int) -> str:
     with open(log, encoding="utf-8", errors="replace") as file:
         file.seek(begin)
         lines = file.read().rstrip().splitlines()[-_LOG_LINES:]
-    text = "\n".join(lines)
-    # Most often it has written the same.
-    text = text if error in text else f"{error}\n{text}".rstrip()
+    # Most often its log has the same, as one line.
+    own = " ".join(error.split())
+    text = "\n".join([error, *(line for line in lines if not error or not line.endswith(own))]).strip()
     return text or f"the hostler in the background has ended; its log is {log}"
 
 

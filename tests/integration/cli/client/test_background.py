@@ -414,7 +414,7 @@ def test_its_log_is_private_and_in_the_data_folder(project: Path, run: Run, tmp_
     run("up")
     (log,) = (tmp_path / "data").rglob("daemon.log")
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
-    assert "fake server started" in log.read_text()
+    assert "fake: waiting_ready -> running" in log.read_text()
 
 
 def test_its_log_is_rotated_while_it_runs(project: Path, run: Run, tmp_path: Path) -> None:
@@ -427,7 +427,7 @@ def test_its_log_is_rotated_while_it_runs(project: Path, run: Run, tmp_path: Pat
     run("start", "fake")
     assert sorted(path.name for path in log.parent.glob("daemon.log*")) == ["daemon.log", "daemon.log.1"]
     assert log.with_name("daemon.log.1").stat().st_size > LARGEST
-    assert "fake server started" in log.read_text()
+    assert "fake: waiting_ready -> running" in log.read_text()
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 

@@ -29,7 +29,17 @@ def test_an_end_stops_servers_before_those_that_they_need(project: Path, run: Ru
     assert run("down").returncode == 0
     (log,) = (tmp_path / "data").rglob("daemon.log")
     words = log.read_text()
-    assert words.index("web server stopped") < words.index("Shutting down db")
+    assert words.index("web: stopping -> stopped") < words.index("db: running -> stopping")
+
+
+def test_up_says_once_why_hostler_could_not_begin(project: Path, run: Run, tmp_path: Path) -> None:
+    write(project, server_table())
+    (tmp_path / "file").touch()
+    up = run("up", "--socket", str(tmp_path / "file" / "socket"))
+    assert up.returncode == 1
+    assert up.stderr.count("the control socket cannot be made") == 1, up.stderr
+    (log,) = (tmp_path / "data").rglob("daemon.log")
+    assert "the control socket cannot be made" in log.read_text()
 
 
 def test_on_a_full_disk_commands_are_answered_and_all_ends(
