@@ -20,6 +20,10 @@ from reference_text import MADE, block, fields_table, members, section, signatur
 _INTRODUCTION = (
     "What `hostler.client` gives. Examples are on the page [The control API](../control-api.md#from-python)."
 )
+_DIFFERS = (
+    "It has the same methods, as coroutines. Three are none: `follow_events` and `follow_log` give an "
+    "AsyncFeed for `async with`, and `read_log` an iterator for `async for`."
+)
 _END = (
     "hostler's own [errors](errors.md) are raised as what they are. The types of answers are in "
     "`hostler.client.shapes`, those of logs in `hostler.client`; their fields are those of the "
@@ -33,10 +37,7 @@ def client_page() -> str:
     for name, code, text in members(Client):
         lines += section(f"Client.{name}", _answer(code), text)
     lines += ["## AsyncClient", "", *block([signature(AsyncClient, "AsyncClient")]), text_of(AsyncClient), ""]
-    lines += ["It has the same methods, as coroutines (`read_log`: for `async for`); these differ:", ""]
-    for name in ("follow_events", "follow_log"):
-        function = getattr(AsyncClient, name)
-        lines += section(f"AsyncClient.{name}", signature(function, name), text_of(function))
+    lines += [_DIFFERS, ""]
     for feed in (Feed, AsyncFeed):
         lines += [f"## {feed.__name__}", "", text_of(feed), ""]
         for name, code, text in members(feed):
@@ -48,7 +49,7 @@ def client_page() -> str:
 
 def _answer(code: str) -> str:
     """A signature with the type that the call returns, which is written as what makes it."""
-    code = code.replace("WholeLog", "Iterator[LogLine | LogEnd]")
+    code = code.replace("WholeLog", "Iterator[LogLine | LogEnd]").replace("-> Stream[", "-> Feed[")
     return re.sub(r"Call\[(.*)\]$", lambda found: found[1].removeprefix("shapes."), code)
 
 

@@ -7,26 +7,24 @@ import os
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from hostler.client import calls
 from hostler.client.async_feed import AsyncFeed
-from hostler.client.calls import Call, Stream, WholeLog
 from hostler.client.errors import Unreachable
 from hostler.client.place import Place
+from hostler.client.requests import Call, Stream, WholeLog
 from hostler.client.stream_state import StreamState
 from hostler.client.streams import Streams, exchange, open_streams, read_lines
 from hostler.client.wait import Until, Wait
-from hostler.control.log_shapes import LogEnd, LogLine, LogRun
+from hostler.control.log_shapes import LogEnd, LogLine
 from hostler.control.server_shapes import ServerRow
 
 if TYPE_CHECKING:
     import ssl
 
-    from hostler import StreamName
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,6 +52,16 @@ def reading(
         self: AsyncClient, /, *arguments: P.args, **named: P.kwargs
     ) -> AsyncIterator[LogLine | LogEnd]:
         return read_lines(self._place, build(*arguments, **named))
+
+    return method
+
+
+def following(build: Callable[P, Stream[T]]) -> Callable[Concatenate[AsyncClient, P], AsyncFeed[T]]:
+    """The method that follows a stream."""
+
+    @wraps(build)
+    def method(self: AsyncClient, /, *arguments: P.args, **named: P.kwargs) -> AsyncFeed[T]:
+        return self._feed(build(*arguments, **named))
 
     return method
 
@@ -108,6 +116,8 @@ class AsyncClient:
     events = asynchronous(calls.events)
     log = asynchronous(calls.log)
     read_log = reading(calls.read_log)
+    follow_events = following(calls.follow_events)
+    follow_log = following(calls.follow_log)
     start = asynchronous(calls.start)
     stop = asynchronous(calls.stop)
     restart = asynchronous(calls.restart)
@@ -121,34 +131,13 @@ class AsyncClient:
     is_ready = asynchronous(calls.is_ready)
     document = asynchronous(calls.document)
 
-    def follow_events(
-        self, *, after: str | None = None, kind: str | None = None, server: str | None = None
-    ) -> AsyncFeed[dict[str, Any]]:
-        """See Client.follow_events: `async with client.follow_events() as events`."""
-        stream = calls.follow_events(kind=kind, server=server)
-        return self._feed(stream, after, self._now if after is None else None)
-
-    def follow_log(
-        self,
-        *names: str,
-        after: str | None = None,
-        since: datetime | str | None = None,
-        contains: str | None = None,
-        stream: StreamName | None = None,
-        run: int | None = None,
-        last: int | None = None,
-    ) -> AsyncFeed[LogLine | LogRun]:
-        """See Client.follow_log: `async with client.follow_log("web") as lines`."""
-        chosen = calls.follow_log(*names, since=since, contains=contains, stream=stream, run=run, last=last)
-        return self._feed(chosen, after)
-
     async def wait(
         self, *names: str, until: Until = "ready", stable: float = 0.0, timeout: float | None = None
     ) -> list[ServerRow]:
         """See Client.wait."""
         waiting = Wait(names, until, stable, timeout)
         snapshot = await self.servers()
-        async with self._feed(calls.follow_events(), snapshot.cursor) as feed:
+        async with self.follow_events(after=snapshot.cursor) as feed:
             while (rows := waiting.check(snapshot, await self._quiet(waiting.asks(snapshot)))) is None:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(waiting.seconds_left()):
@@ -159,10 +148,9 @@ class AsyncClient:
     async def _quiet(self, names: Sequence[str]) -> dict[str, bool | None]:
         return {name: (await self.work(name)).idle for name in names}
 
-    def _feed(
-        self, stream: Stream[T], after: str | None, begin: Callable[[], Awaitable[str]] | None = None
-    ) -> AsyncFeed[T]:
-        return AsyncFeed(StreamState(self._place, stream, after), begin)
+    def _feed(self, stream: Stream[T]) -> AsyncFeed[T]:
+        begins_now = stream.begins_now and stream.after is None
+        return AsyncFeed(StreamState(self._place, stream), self._now if begins_now else None)
 
     async def _now(self) -> str:
         return (await self.about()).cursor

@@ -7,26 +7,24 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from hostler.client import calls
-from hostler.client.calls import Call, Stream, WholeLog
 from hostler.client.connection import Connection, await_answer, open_socket, read_lines
 from hostler.client.errors import Unreachable
 from hostler.client.feed import Feed
 from hostler.client.place import Place
+from hostler.client.requests import Call, Stream, WholeLog
 from hostler.client.stream_state import StreamState
 from hostler.client.wait import Until, Wait
-from hostler.control.log_shapes import LogEnd, LogLine, LogRun
+from hostler.control.log_shapes import LogEnd, LogLine
 from hostler.control.server_shapes import ServerRow
 
 if TYPE_CHECKING:
     import ssl
 
-    from hostler import StreamName
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +48,16 @@ def reading(build: Callable[P, WholeLog]) -> Callable[Concatenate[Client, P], It
     @wraps(build)
     def method(self: Client, /, *arguments: P.args, **named: P.kwargs) -> Iterator[LogLine | LogEnd]:
         return read_lines(self._place, build(*arguments, **named))
+
+    return method
+
+
+def following(build: Callable[P, Stream[T]]) -> Callable[Concatenate[Client, P], Feed[T]]:
+    """The method that follows a stream."""
+
+    @wraps(build)
+    def method(self: Client, /, *arguments: P.args, **named: P.kwargs) -> Feed[T]:
+        return self._feed(build(*arguments, **named))
 
     return method
 
@@ -112,6 +120,8 @@ class Client:
     events = blocking(calls.events)
     log = blocking(calls.log)
     read_log = reading(calls.read_log)
+    follow_events = following(calls.follow_events)
+    follow_log = following(calls.follow_log)
     start = blocking(calls.start)
     stop = blocking(calls.stop)
     restart = blocking(calls.restart)
@@ -125,35 +135,6 @@ class Client:
     is_ready = blocking(calls.is_ready)
     document = blocking(calls.document)
 
-    def follow_events(
-        self, *, after: str | None = None, kind: str | None = None, server: str | None = None
-    ) -> Feed[dict[str, Any]]:
-        """The events behind the cursor `after`, and those to come (without it: only those).
-
-        Iterate over it inside `with`. A Gap stands where events are missing. After a break it goes on where
-        it was; it ends when hostler does, or with `close`, also from another thread.
-        """
-        cursor = self.about().cursor if after is None else after
-        return self._feed(calls.follow_events(kind=kind, server=server), cursor)
-
-    def follow_log(
-        self,
-        *names: str,
-        after: str | None = None,
-        since: datetime | str | None = None,
-        contains: str | None = None,
-        stream: StreamName | None = None,
-        run: int | None = None,
-        last: int | None = None,
-    ) -> Feed[LogLine | LogRun]:
-        """The lines behind the cursor `after` (without it: the `last` ones), and those to come.
-
-        Of all servers, or of those that are named. A LogRun stands where a run begins, a Gap where lines
-        are no longer kept. Used as `follow_events`.
-        """
-        chosen = calls.follow_log(*names, since=since, contains=contains, stream=stream, run=run, last=last)
-        return self._feed(chosen, after)
-
     def wait(
         self, *names: str, until: Until = "ready", stable: float = 0.0, timeout: float | None = None
     ) -> list[ServerRow]:
@@ -164,7 +145,7 @@ class Client:
         """
         waiting = Wait(names, until, stable, timeout)
         snapshot = self.servers()
-        with self._feed(calls.follow_events(), snapshot.cursor) as feed:
+        with self.follow_events(after=snapshot.cursor) as feed:
             while (rows := waiting.check(snapshot, self._quiet(waiting.asks(snapshot)))) is None:
                 feed.poll(waiting.seconds_left())
                 snapshot = self.servers()
@@ -173,8 +154,11 @@ class Client:
     def _quiet(self, names: Sequence[str]) -> dict[str, bool | None]:
         return {name: self.work(name).idle for name in names}
 
-    def _feed(self, stream: Stream[T], after: str | None) -> Feed[T]:
-        return Feed(StreamState(self._place, stream, after))
+    def _feed(self, stream: Stream[T]) -> Feed[T]:
+        state = StreamState(self._place, stream)
+        if stream.begins_now and stream.after is None:
+            state.begin(self.about().cursor)
+        return Feed(state)
 
     def _send(self, call: Call[T]) -> T:
         connection = self._kept()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
-from hostler.client.errors import Unreachable, error_of, other_version
+from hostler.client.requests import Call, Stream, WholeLog, target_of
 from hostler.control import shapes
 from hostler.control.dashboard_shapes import DashboardAddress
 from hostler.control.log_shapes import LogLine, LogPage, LogRun
@@ -19,57 +18,7 @@ from hostler.control.shapes import When
 if TYPE_CHECKING:
     from hostler import StreamName
 
-T = TypeVar("T")
-
 _GRACE = 10.0  # seconds that an answer may be later than the time which hostler was given
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """One request. `limit` are the seconds that it may take; None for those of the client."""
-
-    method: str
-    target: str
-    answer: type[T]
-    body: bytes = field(default=b"", repr=False)  # it may have values of variables
-    limit: float | None = None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Those of its body."""
-        return {"Content-Type": "application/json"} if self.body else {}
-
-    def read(self, status: int, body: bytes, version: str) -> T:
-        """The answer of this version in its type. Raises the error that it tells."""
-        if self.answer is bool:
-            return cast("T", status == 200)
-        if status >= 400:
-            raise error_of(status, body, version)
-        try:
-            return msgspec.json.decode(body or b"null", type=self.answer)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            text = f"it answered with something else than expected: {error}"
-            raise Unreachable(text, hint=other_version(version)) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Stream(Generic[T]):
-    """A request whose answer has no end. `kinds` are the types of its events by name, "" of those of any."""
-
-    path: str
-    kinds: Mapping[str, type[T]]
-    query: Mapping[str, object]
-
-    def target(self, after: str | None) -> str:
-        """The path and the query, to go on behind this cursor."""
-        return _target(self.path, {**self.query, "after": after})
-
-
-@dataclass(frozen=True, slots=True)
-class WholeLog:
-    """A request for all lines that are there."""
-
-    target: str
 
 
 def about() -> Call[shapes.Daemon]:
@@ -79,7 +28,7 @@ def about() -> Call[shapes.Daemon]:
 
 def servers(*, name: str | None = None, state: str | None = None) -> Call[shapes.ServerList]:
     """All servers, or those of this name or state, with the cursor of this snapshot among the events."""
-    return Call("GET", _target("/v1/servers", {"name": name, "state": state}), shapes.ServerList)
+    return Call("GET", target_of("/v1/servers", {"name": name, "state": state}), shapes.ServerList)
 
 
 def server(name: str) -> Call[shapes.ServerRow]:
@@ -127,12 +76,19 @@ def events(
 ) -> Call[shapes.EventPage]:
     """A page of the last events behind a cursor, oldest first."""
     query = {"after": after or None, "kind": kind, "server": server, "limit": limit}
-    return Call("GET", _target("/v1/events", query), shapes.EventPage)
+    return Call("GET", target_of("/v1/events", query), shapes.EventPage)
 
 
-def follow_events(*, kind: str | None = None, server: str | None = None) -> Stream[dict[str, Any]]:
-    """The events from now on."""
-    return Stream("/v1/events", {"": dict[str, Any]}, {"kind": kind, "server": server})
+def follow_events(
+    *, after: str | None = None, kind: str | None = None, server: str | None = None
+) -> Stream[dict[str, Any]]:
+    """The events behind the cursor `after`, and those to come (without it: only those).
+
+    Iterate over it inside `with`. A Gap stands where events are missing. After a break it goes on where
+    it was; it ends when hostler does, or with `close`, also from another thread.
+    """
+    query = {"kind": kind, "server": server}
+    return Stream("/v1/events", {"": dict[str, Any]}, query, after, begins_now=True)
 
 
 def log(
@@ -153,7 +109,7 @@ def log(
     """
     query = _lines(names, since, contains=contains, stream=stream, run=run)
     query |= {"until": _moment(until), "after": after, "before": before, "limit": limit}
-    return Call("GET", _target("/v1/log", query), LogPage)
+    return Call("GET", target_of("/v1/log", query), LogPage)
 
 
 def read_log(
@@ -170,20 +126,25 @@ def read_log(
     With `after` what is behind that cursor. `contains` is literal text. Behind the lines comes a LogEnd.
     """
     query = _lines(names, since, contains=contains, stream=stream, run=run)
-    return WholeLog(_target("/v1/log", query | {"until": _moment(until), "after": after}))
+    return WholeLog(target_of("/v1/log", query | {"until": _moment(until), "after": after}))
 
 
 def follow_log(
     *names: str,
+    after: str | None = None,
     since: datetime | str | None = None,
     contains: str | None = None,
     stream: StreamName | None = None,
     run: int | None = None,
     last: int | None = None,
 ) -> Stream[LogLine | LogRun]:
-    """The `last` lines, and those to come."""
+    """The lines behind the cursor `after` (without it: the `last` ones), and those to come.
+
+    Of all servers, or of those that are named. A LogRun stands where a run begins, a Gap where lines
+    are no longer kept. Used as `follow_events`.
+    """
     query = _lines(names, since, contains=contains, stream=stream, run=run) | {"limit": last}
-    return Stream("/v1/log", {"line": LogLine, "run": LogRun}, query)
+    return Stream("/v1/log", {"line": LogLine, "run": LogRun}, query, after)
 
 
 def start(*names: str, wait: bool = True, timeout: float | None = None) -> Call[shapes.Outcomes]:
@@ -318,8 +279,3 @@ def _body(value: object) -> bytes:
 
 def _of(name: str) -> str:
     return f"/v1/servers/{quote(name, safe='')}"
-
-
-def _target(path: str, query: Mapping[str, object]) -> str:
-    given = {name: value for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path

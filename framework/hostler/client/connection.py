@@ -9,11 +9,11 @@ import socket as sockets
 import time
 from collections.abc import Iterator
 
-from hostler.client.calls import WholeLog
 from hostler.client.errors import Unreachable
 from hostler.client.log_reader import LogReader
 from hostler.client.messages import render
 from hostler.client.place import PATIENCE, PAUSE, Attempts, Place
+from hostler.client.requests import WholeLog
 from hostler.control.log_shapes import LogEnd, LogLine
 
 _CHUNK = 262_144

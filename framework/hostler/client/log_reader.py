@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from hostler.client.calls import WholeLog
 from hostler.client.errors import Unreachable
 from hostler.client.frames import BlockReader
 from hostler.client.messages import render
 from hostler.client.place import Place
+from hostler.client.requests import WholeLog
 from hostler.control.log_shapes import LogEnd, LogLine
 
 

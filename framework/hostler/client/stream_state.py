@@ -7,10 +7,10 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from hostler.client.calls import Stream
 from hostler.client.frames import Frame, Gap
 from hostler.client.messages import render
 from hostler.client.place import Place
+from hostler.client.requests import Stream
 
 T = TypeVar("T")
 
@@ -18,11 +18,10 @@ T = TypeVar("T")
 class StreamState(Generic[T]):
     """The values of a stream that nobody has taken yet, and the cursor behind the last one that was."""
 
-    def __init__(self, place: Place, stream: Stream[T], after: str | None) -> None:
+    def __init__(self, place: Place, stream: Stream[T]) -> None:
         self.place = place
-        self.cursor = after
+        self.cursor = self._last = stream.after
         self._stream = stream
-        self._last = after
         self._ready: deque[tuple[str | None, T | Gap]] = deque()
 
     def begin(self, after: str) -> None:

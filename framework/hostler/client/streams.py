@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-from hostler.client.calls import Call, WholeLog
 from hostler.client.errors import Unreachable
 from hostler.client.log_reader import LogReader
 from hostler.client.messages import LONGEST_HEAD, headers_of, render, status_of
 from hostler.client.place import PATIENCE, PAUSE, Attempts, Place
+from hostler.client.requests import Call, WholeLog
 from hostler.control.log_shapes import LogEnd, LogLine
 
 _CHUNK = 262_144
