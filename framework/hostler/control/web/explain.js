@@ -1,7 +1,10 @@
 // Why a server is in the state it is in, and what to do, in sentences.
 
+import {plain} from "./ansi.js";
 import {duration, plural, time} from "./format.js";
 import {condition, word} from "./states.js";
+
+const LONGEST = 300; // characters of a line
 
 const SENTENCES = {
   running: (row) => `${row.name} is running since ${time(row.since)}${row.url ? `, at ${row.url}` : ""}.`,
@@ -29,6 +32,8 @@ export function explain(row, crashes) {
   const last = crashes[crashes.length - 1];
   if (last && state !== "stopped") {
     sentences.push(`Its last unexpected exit was at ${time(last.when)}, after ${duration(last.uptime)}: ${last.how}. ${last.decision ? `${sentence(last.decision)}` : ""}`);
+    const words = lastLine(last.stderr) || lastLine(last.stdout);
+    if (words) sentences.push(`The last line before that: ${words}`);
     if (isSick && last.hint) sentences.push(`What to do: ${last.hint}`);
   }
   const {used, allowed} = row.restarts;
@@ -44,6 +49,11 @@ export function advice(row) {
   if (state === "unhealthy") return "Look at the last lines below; Restart begins anew.";
   if (state === "stopped") return "Start begins a run.";
   return "";
+}
+
+function lastLine(output) {
+  const lines = (output || "").split("\n").map((one) => plain(one).trim()).filter(Boolean);
+  return (lines[lines.length - 1] || "").slice(0, LONGEST);
 }
 
 function sentence(words) {

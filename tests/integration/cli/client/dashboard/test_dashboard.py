@@ -183,7 +183,7 @@ def test_the_log_is_followed_searched_and_sorted_out(project: Path, run: Run, br
         assert Path(download.value.path()).read_text().rstrip().endswith("to stderr")
 
 
-def test_filter_and_order_stay_and_a_reload_shows_its_plan_first(
+def test_filter_order_and_colours_stay_and_a_reload_shows_its_plan_first(
     project: Path, run: Run, browser: Any
 ) -> None:
     write(project, server_table(name="web"), server_table(name="old"))
@@ -196,9 +196,14 @@ def test_filter_and_order_stay_and_a_reload_shows_its_plan_first(
         assert names.all_inner_texts() == ["old", "web"]
         tab.page.fill("#filter", "running o")
         assert names.all_inner_texts() == ["old"]
+        background = "getComputedStyle(document.body).backgroundColor"
+        light = tab.page.evaluate(background)
+        tab.page.get_by_label("Colours").select_option("dark")
+        dark = tab.page.evaluate(background)
         tab.page.reload()
         tab.wait_state("old", "running")
         assert names.all_inner_texts() == ["old"]
+        assert light != dark == tab.page.evaluate(background)
         tab.page.fill("#filter", "")
         assert names.all_inner_texts() == ["old", "web"]
 
@@ -290,7 +295,8 @@ def test_the_page_of_a_server_has_all_that_is_known_of_it(
         crash = page.locator(".crash")
         assert "killed by SIGKILL" in crash.inner_text()
         assert "the last words" in crash.locator("pre").first.inner_text()
-        assert "killed by SIGKILL" in page.locator(".sentences").inner_text()
+        explained = page.locator(".sentences").inner_text()
+        assert all(one in explained for one in ("killed by SIGKILL", "The last line before that: "))
         log = f"{environ['XDG_DATA_HOME']}/hostler/"
         page.get_by_role("button", name="Copy the path of the log file").click()
         page.get_by_text("The path copied").wait_for()

@@ -85,17 +85,3 @@ def test_axe_finds_nothing_on_any_view_and_each_fits_a_phone(run: Run, browser: 
             assert tab.sideways() == 0, view
             tab.picture(f"{view}-phone")
             tab.page.set_viewport_size(_SCREEN)
-
-
-def test_the_colours_may_be_chosen_and_stay_so(project: Path, run: Run, browser: Any) -> None:
-    write(project, server_table(name="web"))
-    assert run("up").returncode == 0
-    with dashboard(browser, address(run), color_scheme="light") as tab:
-        tab.wait_state("web", "running")
-        background = "getComputedStyle(document.body).backgroundColor"
-        light = tab.page.evaluate(background)
-        tab.page.get_by_label("Colours").select_option("dark")
-        dark = tab.page.evaluate(background)
-        tab.page.reload()
-        tab.wait_state("web", "running")
-        assert light != dark == tab.page.evaluate(background)
