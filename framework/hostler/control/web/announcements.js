@@ -2,7 +2,7 @@
 
 import {text} from "./dom.js";
 import {plural} from "./format.js";
-import {word} from "./states.js";
+import {phrase} from "./states.js";
 
 const GATHER = 1500;
 const MOST = 3;
@@ -17,7 +17,7 @@ export function announceStates(store) {
       timer = null;
       const all = [...changed];
       changed.clear();
-      const told = all.slice(0, MOST).map(([name, state]) => `${name} is ${word(state)}`);
+      const told = all.slice(0, MOST).map(([name, state]) => `${name} is ${phrase(state)}`);
       if (all.length > MOST) told.push(`${plural(all.length - MOST, "other server")} changed`);
       announce(told.join(", "));
     }, GATHER);

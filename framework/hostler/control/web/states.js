@@ -18,6 +18,11 @@ export function word(state) {
   return WORDS[state] || state;
 }
 
+// The same in a sentence: "it is ...".
+export function phrase(state) {
+  return state === "backoff" ? "in backoff" : word(state);
+}
+
 export function shape(state) {
   if (state === "unhealthy") return "▲";
   if (state === "completed") return "✓";
@@ -34,6 +39,7 @@ export function rank(row) {
 
 // Why a command is not possible now; "" where it is.
 export function forbids(command, row) {
+  if (command === "start" && row.state === "backoff") return "it waits for its next start; restart starts it at once";
   const rests = ["stopped", "failed"].includes(row.state);
   if (command === "start" && row.wanted === "up" && !rests) return `it is ${word(row.state)}`;
   if (command === "start" && row.completed) return "it has done its work; restart runs it again";

@@ -37,6 +37,8 @@ def test_a_killed_server_is_seen_in_each_of_its_states_within_a_second(
             tab.wait("window.states.some(([state]) => state === 'backoff')")
             tab.server("web").get_by_text("1 of 5, next try in ").wait_for()
             tab.server("web").get_by_text("killed by SIGKILL").first.wait_for()
+            start = "Start web: not now, it waits for its next start; restart starts it at once"
+            tab.server("web").get_by_role("button", name=start).wait_for()
         assert run("restart", "web").returncode == 0
         for tab in (first, second):
             tab.wait("window.states.at(-1)[0] === 'running'")
