@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 
-if sys.version_info >= (3, 12):
-    from _sha2 import sha256  # type: ignore[import-not-found]
-else:
-    from _sha256 import sha256  # type: ignore[import-not-found]
+try:
+    if sys.version_info >= (3, 12):
+        from _sha2 import sha256  # type: ignore[import-not-found]
+    else:
+        from _sha256 import sha256  # type: ignore[import-not-found]
+except ImportError:  # Python is built without it where all hashes are to come from OpenSSL, as on RHEL
+    from hashlib import sha256
 
 
 def hex_digest(data: bytes) -> str:
