@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import spec_from_file_location
 from threading import RLock
@@ -39,7 +38,8 @@ class _LateModule(ModuleType):
         return values[name]
 
 
-class _LateLoader(Loader):
+class _LateLoader:
+    # No importlib.abc.Loader: Python 3.11 imports tempfile and all kinds of compression with that module.
     def __init__(self, loader: Any) -> None:
         self._loader = loader
 
@@ -57,7 +57,8 @@ class _LateFinder:
         spec = PathFinder.find_spec(name, path, target) if name in _NAMES else None
         if spec is None:
             return None
-        return spec_from_file_location(name, spec.origin, loader=_LateLoader(spec.loader))
+        loader: Any = _LateLoader(spec.loader)
+        return spec_from_file_location(name, spec.origin, loader=loader)
 
 
 def import_tls_late() -> None:
