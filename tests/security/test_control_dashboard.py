@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import json
 import socket
 from urllib.parse import urlsplit
@@ -56,6 +57,9 @@ async def test_a_code_works_once_and_its_token_allows_to_look_and_to_command(
         await client.supervisor.wait_ready(timeout=20)
         page = await Page.open(client)
         token = await page.token()
+        shown = await page.ask("POST", "/v1/dashboard/proof", {"nonce": "x"})
+        own = hmac.digest(hashlib.sha256(token.encode()).digest(), b"x", "sha256").hex()
+        assert json.loads(shown.body) == {"proofs": [own]}
         second = await page.exchange()
         assert (second.status, second.kind) == (401, "wrong_token")
         assert (await page.ask("GET", "/v1/servers")).kind == "no_token"
