@@ -273,17 +273,19 @@ def test_a_state_is_written_into_the_same_file_but_into_none_that_is_another_too
     first = write(1)
     assert write(2) == first
     assert write(3, "x" * 2000) != first  # it would have to grow
+    long = write(4, "x" * 5000)
+    assert write(5, "x" * 5000) != long  # a kill between two pages would leave half of each
 
     other.hardlink_to(file)
     before = other.read_bytes()
-    write(4)
+    write(6)
     assert other.read_bytes() == before
 
     file.unlink()
     file.symlink_to(other)
-    write(5)
+    write(7)
     file.chmod(0o644)
-    write(6)
+    write(8)
     assert other.read_bytes() == before
 
 

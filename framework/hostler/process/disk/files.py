@@ -22,6 +22,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST = 4 * 2**20
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ROOM = 512
+_PAGE = 4096
 UNFINISHED = ".tmp"
 """What the names of files end with that are being written."""
 
@@ -94,7 +95,8 @@ def rewrite_file(name: str, data: bytes, folder: int) -> None:
     """
     data = data.ljust(-(-len(data) // _ROOM) * _ROOM)
     # Not a new file each time: that takes ten times as long, and a hundred times while its journal is busy.
-    if not _write_over(name, data, folder):
+    # Within a page: the kernel looks for a kill between two, which would leave half of each.
+    if len(data) > _PAGE or not _write_over(name, data, folder):
         replace_file(name, data, folder)
 
 
