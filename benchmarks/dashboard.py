@@ -56,6 +56,7 @@ def _rows(browser: Any, stage: Stage, file: Path, seconds: int) -> list[Row]:
     browser.start_tracing(page=page, categories=["toplevel"])
     page.evaluate("location.hash = '#/servers/talk-7'")
     page.wait_for_timeout(seconds * 1000)
+    assert page.locator("button[aria-pressed=true]").count() == 1, "it does not follow the log any more"
     heap = page.evaluate("performance.memory.usedJSHeapSize") / 2**20
     cpu, clock = _longest(json.loads(browser.stop_tracing()))
     question = f"dashboard of {SERVERS} servers with 200 lines a second each"

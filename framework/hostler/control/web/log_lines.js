@@ -9,12 +9,13 @@ const MORE = 20; // lines above and below what is seen
 const LONGEST = 4000; // characters that are drawn of a line
 
 export class LogLines {
+  // `onScroll` is called before lines are drawn that came since: whoever follows is at the end of those that were.
   constructor(search, onScroll) {
     this.lines = [];
     this._search = search;
     this._shown = h("div", {class: "log-shown"});
     this._space = h("div", {class: "log-space"}, this._shown);
-    this.element = h("div", {class: "log-view", tabindex: "0", role: "region", "aria-label": "Lines of the log", onscroll: () => { this.draw(); onScroll(); }}, this._space);
+    this.element = h("div", {class: "log-view", tabindex: "0", role: "region", "aria-label": "Lines of the log", onscroll: () => { onScroll(); this.draw(); }}, this._space);
     this._size = new ResizeObserver(() => this.draw());
     this._size.observe(this.element);
   }

@@ -129,17 +129,19 @@ def test_an_address_works_once_and_nothing_of_it_stays(project: Path, run: Run, 
         tab.picture("signed-out")
 
 
-def test_the_log_is_followed_searched_and_sorted_out(project: Path, run: Run, browser: Any) -> None:
-    script = (
-        "import sys, time\n"
-        "for n in range(1500): print(f'\\x1b[32mline\\x1b[0m {n}', flush=True)\n"
-        "print('to stderr', file=sys.stderr, flush=True)\n"
-        "for line in open(sys.argv[1]): print(line, end='', flush=True)\n"
-    )
+def _said_by_web(project: Path, first: str) -> Path:
+    """A server that does this first, and then prints what is written into this pipe."""
     pipe = project / "pipe"
     os.mkfifo(pipe)
-    command = json.dumps(["python3", "-c", script, str(pipe)])
+    follow = "for line in open(sys.argv[1]): print(line, end='', flush=True)"
+    command = json.dumps(["python3", "-c", f"import sys\n{first}\n{follow}", str(pipe)])
     write(project, f"[servers.web]\ncommand = {command}\nport = false")
+    return pipe
+
+
+def test_the_log_is_followed_searched_and_sorted_out(project: Path, run: Run, browser: Any) -> None:
+    lines = "for n in range(1500): print(f'\\x1b[32mline\\x1b[0m {n}', flush=True)"
+    pipe = _said_by_web(project, f"{lines}\nprint('to stderr', file=sys.stderr, flush=True)")
     _up(run)
     with pipe.open("w", buffering=1) as told, dashboard(browser, address(run)) as tab:
         tab.open("web")
@@ -183,6 +185,28 @@ def test_the_log_is_followed_searched_and_sorted_out(project: Path, run: Run, br
         with page.expect_download() as download:
             page.get_by_role("button", name="Download").click()
         assert Path(download.value.path()).read_text().rstrip().endswith("to stderr")
+
+
+def test_of_a_flood_the_page_keeps_the_last_lines_and_can_copy_them(
+    project: Path, run: Run, browser: Any
+) -> None:
+    pipe = _said_by_web(project, "")
+    _up(run)
+    allowed = ["clipboard-read", "clipboard-write"]
+    url = address(run)
+    with pipe.open("w", buffering=1) as told, dashboard(browser, url, permissions=allowed) as tab:
+        tab.open("web")
+        page = tab.page
+        told.write("first\n")
+        page.locator(".log-line", has_text="first").wait_for()
+        told.write("".join(f"flood {n}\n" for n in range(6000)))
+        page.locator(".log-line", has_text="flood 5999").wait_for()
+        assert page.locator(".log-line").count() < 100
+        page.fill("#search", "flood")
+        assert 4000 < int(page.inner_text(".found").split()[-2]) <= 5000
+        page.get_by_role("button", name="Copy", exact=True).click()
+        page.get_by_text("The log copied").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()").endswith("flood 5999")
 
 
 def test_filter_order_and_colours_stay_and_a_reload_shows_its_plan_first(
