@@ -42,7 +42,8 @@ async function begin() {
     else if (name) show({...plain(message(`There is no server ${name}`, "It was removed, or never there. Esc leads to all servers.")), server: ""});
     else show(new List(store));
     header.page = page.title ? `${page.title} – hostler` : "hostler";
-    if (name) main.focus();
+    if (name) main.focus({preventScroll: true});
+    if (name) scrollTo(0, 0); // with the header
     else if (isLeft) [...document.querySelectorAll("[data-server]")].find((one) => one.dataset.server === isLeft)?.querySelector(".name").focus();
   };
   listenToKeys(store, () => page);

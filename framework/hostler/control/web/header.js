@@ -14,7 +14,7 @@ export class Header {
     this._counts = h("ul", {class: "counts", role: "list", "aria-label": "Servers by state"});
     this._live = h("p", {class: "connection", role: "status"});
     this._gap = h("p", {class: "gap", role: "status", hidden: true});
-    this._advice = h("p", {class: "gap", hidden: true}, "What you see is not news. Where hostler has ended, ", h("code", {}, "hostler up"),
+    this._advice = h("p", {class: "gap", hidden: true}, "What you see is old. If hostler has ended, ", h("code", {}, "hostler up"),
       " starts it, and ", h("code", {}, "hostler dashboard"), " opens a new page.");
     element.append(
       h("div", {class: "header-line"},

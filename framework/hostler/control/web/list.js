@@ -41,7 +41,7 @@ export class List {
     const listen = {signal: this._end.signal};
     store.addEventListener("rows", () => this._arrange(), listen);
     store.addEventListener("row", ({detail}) => this._update(detail.row), listen);
-    this._ticker = setInterval(() => { for (const row of this._rows.values()) row.tick(); }, 1000);
+    this._ticker = setInterval(() => { if (store.connection === "live") for (const row of this._rows.values()) row.tick(); }, 1000);
     this._arrange();
     this._loadHistory();
   }

@@ -21,11 +21,11 @@ class Plot {
     this.element = h("figure", {}, h("figcaption", {}, title, " ", this._told), this._canvas);
   }
 
-  draw(times, values, from, until, isAlive) {
+  draw(times, values, from, until, isNow) {
     const known = values.filter((one) => one !== null);
     const said = (at) => `${this._format(values[at])} at ${clockTime(times[at] * 1000)}`;
     const newest = values.findLastIndex((one) => one !== null);
-    this._last = newest < 0 ? NONE : isAlive ? `${this._format(values[newest])} now` : said(newest);
+    this._last = newest < 0 ? NONE : isNow && newest === values.length - 1 ? `${this._format(values[newest])} now` : said(newest);
     const range = known.length ? `, ${this._format(Math.min(...known))} to ${this._format(Math.max(...known))} since ${clockTime(from * 1000)}` : "";
     this._canvas.setAttribute("aria-label", `${this._title}: ${this._last}${range}`);
     const first = values.findIndex((one) => one !== null);
@@ -44,7 +44,7 @@ class Plot {
       padding: [8, RIGHT, 0, 0],
       legend: {show: false},
       cursor: {sync: {key: KEY}, drag: {x: false, y: false}, points: {size: 7}},
-      scales: {x: {time: true, range: () => this._range}, y: {range: (_, least, most) => [0, most > 0 ? most * 1.15 : 1]}},
+      scales: {x: {time: true, range: () => this._range}, y: {range: (_, least, most) => [0, Math.max(most > 0 ? most * 1.15 : 0, this._steps[0])]}},
       axes: [
         {...axis, values: (_, splits) => splits.map((one) => clockTime(one * 1000).slice(0, 5)), incrs: [60, 120, 300, 600, 900], space: 60, size: 26},
         {...axis, values: (_, splits) => splits.map((one) => this._last === NONE ? "" : this._format(one)), incrs: this._steps, size: 68, space: 22},
@@ -109,7 +109,9 @@ export class Plots {
     this._samples = points.map((one) => ({time: one.time, rss: one.rss, cpu: one.cpu_seconds, generation: one.generation}));
   }
 
-  draw(from, until, isAlive) {
+  // `run`: the one whose newest sample is of now; null where none is.
+  draw(from, until, run) {
+    const isNow = run !== null && this._samples.at(-1)?.generation === run;
     const times = [], memory = [], cpu = [];
     this._samples.forEach((one, at) => {
       const moment = Date.parse(one.time) / 1000, before = this._samples[at - 1];
@@ -123,7 +125,7 @@ export class Plots {
       memory.push(one.rss);
       cpu.push(before ? share(before, one) : null);
     });
-    this._memory.draw(times, memory, from / 1000, until / 1000, isAlive);
-    this._cpu.draw(times, cpu, from / 1000, until / 1000, isAlive);
+    this._memory.draw(times, memory, from / 1000, until / 1000, isNow);
+    this._cpu.draw(times, cpu, from / 1000, until / 1000, isNow);
   }
 }

@@ -66,7 +66,7 @@ export class Row {
     attribute(this._url, "href", isLink ? row.url : null);
     this._url.parentElement.hidden = !row.url;
     this._buttons.update(row);
-    text(this._memory, size(row.memory?.rss));
+    text(this._memory, size(row.pid ? row.memory?.rss : null));
     this._spark.update(this._store.usage.get(row.name) || []);
     text(this._facts.run.value, row.generation ? String(row.generation) : "–");
     text(this._facts.pid.value, row.pid ? String(row.pid) : "–");

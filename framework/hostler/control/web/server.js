@@ -76,7 +76,7 @@ export class ServerPage {
     }, listen);
     document.addEventListener("theme", () => { this._plots.forget(); this._draw(); }, listen);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this._plots.forget(); this._draw(); }, listen);
-    this._ticker = setInterval(() => this._tick(), 1000);
+    this._ticker = setInterval(() => { if (store.connection === "live") this._tick(); }, 1000);
     this._sampler = setInterval(() => this._loadSamples(), SAMPLES);
   }
 
@@ -111,10 +111,12 @@ export class ServerPage {
   _draw() {
     const row = this._store.rows.get(this.server);
     if (this._end.signal.aborted || !row) return;
-    const now = Date.now();
+    const isLive = this._store.connection === "live";
+    const now = isLive ? Date.now() : this._until ?? Date.now(); // what was since the last news is not known
+    this._until = now;
     const from = now - Math.min(Math.max(now - (this._plots.first ?? now), LEAST), HOUR);
     this._timeline.draw(from, now, row.state, Date.parse(this._store.daemon.since));
-    this._plots.draw(from, now, row.pid !== null);
+    this._plots.draw(from, now, isLive && row.pid ? row.generation : null);
   }
 
   _update() {
@@ -130,7 +132,7 @@ export class ServerPage {
     this._copies["Log file"].hidden = !row.log;
     text(this._facts.Pid, row.pid ? String(row.pid) : "–");
     text(this._facts.Run, row.generation ? String(row.generation) : "–");
-    text(this._facts.Memory, row.memory ? `${size(row.memory.rss)}, ${row.memory.processes} ${row.memory.processes === 1 ? "process" : "processes"}` : "–");
+    text(this._facts.Memory, row.pid && row.memory ? `${size(row.memory.rss)}, ${row.memory.processes} ${row.memory.processes === 1 ? "process" : "processes"}` : "–");
     text(this._facts.CPU, row.pid ? percent(this._store.cpu(row.name)) : "–");
     this._explain();
     this._tick();

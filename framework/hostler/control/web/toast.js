@@ -1,6 +1,7 @@
 // Short messages: what was done, and what hostler refused.
 
 import {button, h} from "./dom.js";
+import {Problem} from "./session.js";
 
 const SECONDS = 6;
 
@@ -14,6 +15,7 @@ export function toast(words, {hint = "", failed = false} = {}) {
 }
 
 export function refusal(error) {
+  if (!(error instanceof Problem)) return toast("hostler does not answer.", {hint: "Try again once this page is live.", failed: true});
   const where = error.server ? `${error.server}: ` : "";
   const mistakes = (error.mistakes || []).filter((one) => !error.message.includes(one));
   toast(`${where}${[error.message, ...mistakes].join("\n")}`, {hint: error.hint, failed: true});

@@ -339,6 +339,14 @@ def test_the_page_of_a_server_has_all_that_is_known_of_it(
         pid = servers_pid(servers(run)["web"])
         assert str(pid) in page.get_by_role("region", name="1 process").inner_text()
 
+        def of_the_run_before(route: Any) -> None:
+            points = route.fetch().json()["points"]
+            route.fulfill(json={"points": [point | {"generation": 1} for point in points]})
+
+        tab.context.route("**/v1/servers/web/memory", of_the_run_before)
+        page.reload()
+        tab.wait("/^Memory: [0-9.]+ MiB at /.test(document.querySelector('.plot')?.ariaLabel)")
+
 
 def test_a_tab_that_nobody_sees_follows_nothing_and_is_right_when_it_is_seen(
     project: Path, run: Run, browser: Any

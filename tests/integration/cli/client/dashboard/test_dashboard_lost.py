@@ -36,6 +36,15 @@ def test_a_hostler_that_is_killed_and_started_again_is_found_again(
         tab.page.get_by_text("Connection lost, last news ").wait_for()
         tab.picture("lost")
         assert tab.page.evaluate("sessionStorage.length") == 0
+        # However far down the page, that is in sight; nothing is made up, and a command says why it did nothing.
+        tab.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        tab.wait("document.querySelector('.connection').getBoundingClientRect().top >= 0 && scrollY > 200")
+        tab.page.get_by_role("button", name="Restart web").click()
+        tab.page.get_by_role("dialog").get_by_role("button", name="Restart").click()
+        tab.page.get_by_role("alert").get_by_text("hostler does not answer.").wait_for()
+        uptime = tab.page.locator(".fact", has_text="Uptime").inner_text()
+        tab.page.wait_for_timeout(1500)  # the next tick of its clock would be there
+        assert tab.page.locator(".fact", has_text="Uptime").inner_text() == uptime
         another = _up(run)
         tab.page.get_by_text("Live", exact=True).wait_for()
         tab.page.get_by_text(f"pid {another}").first.wait_for()
@@ -116,4 +125,5 @@ def test_a_hostler_that_ends_leaves_no_trace_of_its_dashboard(
         assert all(path.stat().st_mode & 0o077 == 0 for path in folder.glob("*.dashboard"))
         assert run("down").returncode == 0
         tab.page.get_by_text("Connection lost").wait_for()
+        assert "–" in tab.server("web").locator(".fact", has_text="Memory").inner_text()
     assert not list(folder.glob("*.dashboard"))
