@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
@@ -92,7 +91,6 @@ class Api:
         self._feed = EventFeed(ring)
         self._configuration, self._namespace = configuration, namespace
         self._host = host
-        self._since = datetime.now(UTC)
         self._commands = ServerCommands(supervisor)
         self._reload = ConfigurationReload(host)
         self._additions = ServerAdditions(supervisor, ring)
@@ -115,7 +113,7 @@ class Api:
             version=__version__,
             api=1,
             pid=os.getpid(),
-            since=format_time(self._since),
+            since=format_time(self._ring.since),
             configuration=self._configuration,
             namespace=self._namespace,
             cursor=self._ring.cursor,

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime
 
 from hostler import Event, MemorySampled, Notice, Supervisor
 from hostler.control.former_servers import FormerServers
@@ -35,6 +36,7 @@ class EventRing:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._boot = os.urandom(4).hex()
+        self.since = datetime.now(UTC)
         self._count = 0
         self._events: deque[tuple[Event, int]] = deque()
         self._bytes = 0

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -98,6 +99,15 @@ async def test_the_socket_is_ours_alone_and_goes_with_lock_and_description(direc
         assert await client.get("/v1")
         await client.control.__aexit__(None, None, None)
         assert os.listdir(folder) == []  # noqa: PTH208
+
+
+async def test_it_says_since_when_it_is_there_and_not_since_when_somebody_asks(
+    directories: Directories,
+) -> None:
+    async with controlled(directories=directories) as client:
+        before = datetime.now(UTC)
+        await asyncio.sleep(0.01)  # times are told in milliseconds
+        assert datetime.fromisoformat((await client.get("/v1"))["since"]) <= before
 
 
 @pytest.mark.parametrize("tcp", [None, "127.0.0.1:0"])
