@@ -160,7 +160,18 @@ def _directory(environ: Mapping[str, str], variable: str, usual: str) -> str:
     if os.path.isabs(chosen):
         return os.path.join(chosen, "hostler")
     usual = "Library/Application Support" if sys.platform == "darwin" else usual
-    return os.path.join(os.path.expanduser("~"), usual, "hostler")
+    return os.path.join(_user_folder(), usual, "hostler")
+
+
+def _user_folder() -> str:
+    home = os.environ.get("HOME", "")
+    if os.path.isabs(home):
+        return home
+    import pwd  # noqa: PLC0415 - few have no HOME
+
+    with suppress(KeyError):
+        return pwd.getpwuid(os.getuid()).pw_dir
+    return home
 
 
 def _is_held(lock: str) -> bool:

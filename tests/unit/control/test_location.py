@@ -25,8 +25,10 @@ def test_it_is_in_the_runtime_folder_if_that_is_ours_alone(tmp_path: Path) -> No
     assert control_folder(environ) == f"{tmp_path}/state/hostler/control"
 
 
+@pytest.mark.parametrize("home", ["", "relative", "/home/somebody"])
 @pytest.mark.parametrize("chosen", ["", "relative", "/somewhere"])
-def test_else_it_is_in_the_state_directory(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_else_it_is_in_the_state_directory(chosen: str, home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", home)
     environ = {"XDG_STATE_HOME": chosen}
     assert control_folder(environ) == str(Directories.default(environ).state / "control")
 
