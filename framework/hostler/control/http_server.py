@@ -167,8 +167,10 @@ class HttpServer:
         route, parts = find(self._routes, request.method, request.rel_url.raw_path)
         routes.append(route)
         _require(route, scopes)
+        accept = ",".join(request.headers.getall("Accept", ()))
         if not route.has_room:
-            self._connections.refuse_too_many(streams=streams)
+            is_long = streams or (route.lines and JSON_LINES in accept)
+            self._connections.refuse_too_many(streams=is_long)
         query = parse_qs(request.rel_url.raw_query_string, keep_blank_values=True)
         call = Call(
             parts,
@@ -176,7 +178,7 @@ class HttpServer:
             read_body(route, await _read(request)),
             streams=streams,
             last_event=request.headers.get("Last-Event-ID", ""),
-            accept=",".join(request.headers.getall("Accept", ())),
+            accept=accept,
         )
         result = await route.handler(call)
         if isinstance(result, EventStream | LogStream | WholeLog):

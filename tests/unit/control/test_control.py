@@ -535,8 +535,9 @@ async def test_streams_have_a_limit_of_their_own(directories: Directories) -> No
         for one in streams:
             await asyncio.to_thread(next, one)
         assert (await client.ask("GET", "/v1")).status == 200
-        with pytest.raises(Unreachable, match="503"):
-            await asyncio.to_thread(next, stream(client.control.socket, "/v1/events"))
+        for call in (("/v1/events",), ("/v1/log", "application/jsonl")):
+            with pytest.raises(Unreachable, match="503"):
+                await asyncio.to_thread(next, stream(client.control.socket, *call))
         streams.pop(0)  # which closes it
         with anyio.fail_after(10):
             while not await asyncio.to_thread(_is_served, client.control.socket):
