@@ -6,7 +6,7 @@ Only the standard library is needed, as for `log_history`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from heapq import merge
 from operator import itemgetter
 
@@ -136,7 +136,7 @@ class _ServerReader:
 
 
 def _find(
-    parts: Iterator[LogPart], places: Mapping[str, int]
+    parts: Generator[LogPart, None, None], places: Mapping[str, int]
 ) -> tuple[LogPart | None, int | None, str, bool]:
     """The file that one of these places is in, else the oldest; that place; the id of the file behind it.
 
@@ -151,5 +151,6 @@ def _find(
         place = part.place_of(places)
         if place is not None:
             break
+    parts.close()  # and the folder with it: of hundreds of servers one is open each
     is_lost = bool(places) and place is None
     return found, place, following, len(indexed) < 2 or not (is_lost or following.startswith("x"))

@@ -6,7 +6,7 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -105,18 +105,16 @@ class LogPart:
 
 
 @contextmanager
-def open_parts(path: Path, places: Mapping[str, int] | None = None) -> Iterator[Iterator[LogPart]]:
+def open_parts(
+    path: Path, places: Mapping[str, int] | None = None
+) -> Iterator[Generator[LogPart, None, None]]:
     """Open the files of a log one by one as they are asked for, the newest first; none where there is no log.
 
-    Only the last one that was given is open. With `places` only what is behind these is to be read.
+    Only the last one that was given is open, and their folder until no more is asked for, or they are closed.
+    With `places` only what is behind these is to be read.
     """
     with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(trusted_folder(path.parent))
-        except OSError:
-            yield iter(())
-        else:
-            yield _parts(folder, path.name, places, stack)
+        yield _parts(path, places, stack)
 
 
 def fingerprint(path: Path) -> tuple[int, ...]:
@@ -132,7 +130,18 @@ def fingerprint(path: Path) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _parts(folder: int, name: str, places: Mapping[str, int] | None, stack: ExitStack) -> Iterator[LogPart]:
+def _parts(path: Path, places: Mapping[str, int] | None, stack: ExitStack) -> Generator[LogPart, None, None]:
+    with ExitStack() as opened:
+        try:
+            folder = opened.enter_context(trusted_folder(path.parent))
+        except OSError:
+            return
+        yield from _parts_in(folder, path.name, places, stack)
+
+
+def _parts_in(
+    folder: int, name: str, places: Mapping[str, int] | None, stack: ExitStack
+) -> Iterator[LogPart]:
     """Files get higher numbers while we look, so none is passed over, but one may come twice."""
     seen: set[tuple[int, int]] = set()
     given: LogPart | None = None
