@@ -1,7 +1,7 @@
 // What is told of a server in a few words, in the list and on its own page.
 
 import {duration, plural, time} from "./format.js";
-import {condition} from "./states.js";
+import {condition, isUnsteady} from "./states.js";
 
 // The uptime now: the row has that of the moment when it was read.
 export function uptime(row) {
@@ -19,7 +19,9 @@ export function restarts(row) {
 export function why(row) {
   const words = row.health_words.filter((one) => one.healthy !== true || row.health === "unhealthy");
   if (condition(row) === "running" || condition(row) === "unhealthy") {
-    return words.map((one) => one.reason ? `${one.plugin}: ${one.reason}` : one.plugin).join("; ");
+    const told = words.map((one) => one.reason ? `${one.plugin}: ${one.reason}` : one.plugin);
+    if (isUnsteady(row)) told.unshift(`restarted ${plural(row.restarts.used, "time")} after crashes, and not stable yet`);
+    return told.join("; ");
   }
   return row.stuck || row.reason;
 }

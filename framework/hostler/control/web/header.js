@@ -3,7 +3,7 @@
 import {attribute, button, h, text} from "./dom.js";
 import {help} from "./help.js";
 import {clockTime, plural} from "./format.js";
-import {STATES, condition, shape, word} from "./states.js";
+import {STATES, condition, isSick, shape, word} from "./states.js";
 import {themeSwitch} from "./theme.js";
 
 export class Header {
@@ -46,7 +46,7 @@ export class Header {
     text(this._live, words);
     this._advice.hidden = connection !== "lost";
     this._count([...rows.values()]);
-    const sick = [...rows.values()].filter((row) => rowsThatNeedSomebody.includes(condition(row))).length;
+    const sick = [...rows.values()].filter((row) => isSick(row)).length;
     document.title = `${sick ? `(${sick}) ` : ""}${this.page || "hostler"}`;
   }
 
@@ -68,5 +68,3 @@ export class Header {
     this._gap.hidden = false;
   }
 }
-
-const rowsThatNeedSomebody = ["failed", "crashed", "backoff", "unhealthy"];

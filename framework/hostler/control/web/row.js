@@ -5,7 +5,7 @@ import {attribute, button, h, text} from "./dom.js";
 import * as facts from "./facts.js";
 import {duration, percent, size} from "./format.js";
 import {spark} from "./spark.js";
-import {condition, shape, word} from "./states.js";
+import {condition, isUnsteady, shape, word} from "./states.js";
 import {copy} from "./toast.js";
 
 export function link(name) {
@@ -57,6 +57,7 @@ export class Row {
   update(row) {
     this._row = row;
     attribute(this.element, "data-state", condition(row));
+    attribute(this.element, "data-unsteady", isUnsteady(row) ? "" : null);
     this._state.update(row);
     const why = facts.why(row);
     text(this._why, why);

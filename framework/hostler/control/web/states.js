@@ -30,11 +30,16 @@ export function shape(state) {
 }
 
 export function isSick(row) {
-  return ["failed", "crashed", "backoff", "unhealthy"].includes(condition(row));
+  return ["failed", "crashed", "backoff", "unhealthy"].includes(condition(row)) || isUnsteady(row);
+}
+
+// It runs just now, but it was restarted by itself, and has not lasted since.
+export function isUnsteady(row) {
+  return row.state === "running" && row.restarts.used > 0;
 }
 
 export function rank(row) {
-  return STATES.indexOf(condition(row));
+  return STATES.indexOf(condition(row)) - (isUnsteady(row) ? 0.5 : 0);
 }
 
 // Why a command is not possible now; "" where it is.

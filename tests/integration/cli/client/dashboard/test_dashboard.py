@@ -303,11 +303,16 @@ def test_the_keyboard_reaches_everything(project: Path, run: Run, browser: Any) 
 def test_the_page_of_a_server_has_all_that_is_known_of_it(
     project: Path, run: Run, environ: dict[str, str], browser: Any
 ) -> None:
-    write(project, server_table("--print-error", "the last words", name="web", startup_timeout="'9s'"))
+    web = server_table("--print-error", "the last words", name="web", startup_timeout="'9s'")
+    write(project, server_table(name="calm"), web)
     _up(run)
     os.kill(servers_pid(servers(run)["web"]), signal.SIGKILL)
     assert run("wait", "web").returncode == 0
     with dashboard(browser, address(run), permissions=["clipboard-read", "clipboard-write"]) as tab:
+        # It runs, and is the one to look at all the same.
+        tab.server("web").get_by_text("restarted 1 time after crashes, and not stable yet").wait_for()
+        assert tab.page.locator("[data-server] .name").all_inner_texts() == ["web", "calm"]
+        tab.wait("document.title.startsWith('(1) ')")
         tab.open("web")
         page = tab.page
         page.locator(".crash-mark").wait_for()
