@@ -20,6 +20,15 @@ function show(next) {
   main.replaceChildren(next.element);
 }
 
+// An address that somebody wrote by hand may be none.
+function decoded(words) {
+  try {
+    return decodeURIComponent(words);
+  } catch (error) {
+    return words;
+  }
+}
+
 function plain(element) {
   return {element, close() {}};
 }
@@ -35,7 +44,7 @@ async function begin() {
   const header = new Header(document.getElementById("header"), store);
   const open = () => {
     const found = /^#\/servers\/(.+)$/.exec(location.hash);
-    const name = found && decodeURIComponent(found[1]);
+    const name = found && decoded(found[1]);
     const isLeft = page.server;
     if (store.daemon === null) return;
     if (name && store.rows.has(name)) show(new ServerPage(store, name));

@@ -3,6 +3,7 @@
 import {plain} from "./ansi.js";
 import {Problem, get, serverPath} from "./session.js";
 import {frames} from "./stream.js";
+import {refusal} from "./toast.js";
 import {visible, whileVisible} from "./visibility.js";
 
 export const MOST = 5000;
@@ -18,6 +19,7 @@ export class LogFeed extends EventTarget {
     this._server = server;
     this._end = new AbortController();
     this._run = null;
+    this._earlier = null; // while they are loaded
   }
 
   close() {
@@ -51,8 +53,14 @@ export class LogFeed extends EventTarget {
     }
   }
 
-  // Older lines, where there is room for them.
-  async loadEarlier() {
+  // Older lines, where there is room for them; once, however often they are asked for meanwhile.
+  loadEarlier() {
+    this._earlier ??= this._loadEarlier()
+      .catch((error) => { if (!this._end.signal.aborted) refusal(error); })
+      .finally(() => { this._earlier = null; });
+  }
+
+  async _loadEarlier() {
     if (!this.previous || this.items.length >= MOST) return;
     const limit = Math.min(PAGE, MOST - this.items.length);
     const path = serverPath(this._server, `/log?limit=${limit}&before=${encodeURIComponent(this.previous)}`);

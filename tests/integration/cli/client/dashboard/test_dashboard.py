@@ -109,6 +109,8 @@ def test_what_servers_say_stays_text(project: Path, run: Run, browser: Any) -> N
             "evil => { location.hash = '#/servers/' + encodeURIComponent('no ' + evil); }", EVIL
         )
         tab.page.get_by_text("There is no server no <script>").wait_for()
+        tab.page.evaluate("location.hash = '#/servers/%E0'")
+        tab.page.get_by_text("There is no server %E0").wait_for()
         assert tab.page.evaluate("window.pwned") is None
 
 
@@ -175,8 +177,12 @@ def test_the_log_is_followed_searched_and_sorted_out(project: Path, run: Run, br
         assert page.inner_text(".found").startswith("No regular expression: ")
         page.fill("#search", "")
 
-        page.get_by_role("button", name="Load earlier lines").click()
-        page.get_by_role("button", name="Load earlier lines").wait_for(state="hidden")
+        earlier = page.get_by_role("button", name="Load earlier lines")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        earlier.evaluate("button => { button.click(); button.click(); }")
+        earlier.wait_for(state="hidden")
+        assert len([url for url in asked if "before=" in url]) == 1
         page.locator(".log-view").evaluate("view => { view.scrollTop = 0; }")
         page.locator(".log-line", has_text="line 0").first.wait_for()
         page.get_by_label("Stream").select_option("stderr")
