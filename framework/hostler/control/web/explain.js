@@ -7,14 +7,14 @@ import {condition, word} from "./states.js";
 const LONGEST = 300; // characters of a line
 
 const SENTENCES = {
-  running: (row) => `${row.name} is running since ${time(row.since)}${row.url ? `, at ${row.url}` : ""}.`,
+  running: (row) => `${row.name} has been running since ${time(row.since)}${row.url ? `, at ${row.url}` : ""}.`,
   unhealthy: (row) => `${row.name} is running, but a health check says that it does not work.`,
   waiting_ready: (row) => `${row.name} was started at ${time(row.since)}, and is not ready yet.`,
   starting: (row) => `${row.name} has been starting since ${time(row.since)}: a step before its start, such as a server that it needs, is not finished.`,
   backoff: (row) => `${row.name} exited unexpectedly, and waits for its next start${row.restarts.next_try ? ` at ${time(row.restarts.next_try)}` : ""}.`,
   crashed: (row) => `${row.name} has just exited unexpectedly, and is being cleaned up.`,
   stopping: (row) => `${row.name} has been stopping since ${time(row.since)}.`,
-  stopped: (row) => `${row.name} is stopped${row.since ? ` since ${time(row.since)}` : ", and was not started yet"}.`,
+  stopped: (row) => row.since ? `${row.name} has been stopped since ${time(row.since)}.` : `${row.name} is stopped, and was not started yet.`,
   completed: (row) => `${row.name} has done its work${row.since ? ` at ${time(row.since)}` : ""}.`,
   failed: (row) => `${row.name} has failed: hostler does not start it again by itself.`,
 };
@@ -37,7 +37,7 @@ export function explain(row, crashes) {
     if (isSick && last.hint) sentences.push(`What to do: ${last.hint}`);
   }
   const {used, allowed} = row.restarts;
-  if (used) sentences.push(`${used} of ${plural(allowed, "restart")} by itself ${used === 1 ? "is" : "are"} used; the count begins anew once it is stable.`);
+  if (used) sentences.push(`${used} of ${plural(allowed, "automatic restart")} ${used === 1 ? "is" : "are"} used${state === "failed" ? "" : "; the count begins anew once it is stable"}.`);
   if (row.hooks_out.length) sentences.push(`Not called any more, as they failed too often: ${row.hooks_out.join(", ")}.`);
   if (row.needs.length) sentences.push(`It needs ${row.needs.join(", ")}.`);
   return sentences.map((one) => one.trim());
@@ -45,7 +45,7 @@ export function explain(row, crashes) {
 
 export function advice(row) {
   const state = condition(row);
-  if (state === "failed") return "Look at the crash and the last lines below, mend the cause, then press Start.";
+  if (state === "failed") return "Mend the cause, then press Start.";
   if (state === "unhealthy") return "Look at the last lines below; Restart begins anew.";
   if (state === "stopped") return "Start begins a run.";
   return "";

@@ -35,9 +35,10 @@ export class List {
     this._shown = h("p", {class: "muted shown", role: "status"});
     this._list = h("ul", {class: "servers", role: "list"});
     this._empty = noServers();
+    this._noMatch = h("p", {class: "muted", hidden: true}, "No server fits the filter. ", button("Clear the filter", () => this._clear()));
     this._tools = h("div", {class: "tools"}, this._filter, this._sort, this._shown, h("span", {class: "space"}),
       button("Reload…", reload), button("Stop all…", () => stopAll(this._running().length)));
-    this.element = h("div", {class: "list"}, h("h1", {class: "unseen"}, "Servers"), this._tools, this._list, this._empty);
+    this.element = h("div", {class: "list"}, h("h1", {class: "unseen"}, "Servers"), this._tools, this._list, this._noMatch, this._empty);
     const listen = {signal: this._end.signal};
     store.addEventListener("rows", () => this._arrange(), listen);
     store.addEventListener("row", ({detail}) => this._update(detail.row), listen);
@@ -49,6 +50,13 @@ export class List {
   close() {
     this._end.abort();
     clearInterval(this._ticker);
+  }
+
+  _clear() {
+    this._filter.value = "";
+    sessionStorage.removeItem(FILTER);
+    this._arrange();
+    this._filter.focus();
   }
 
   _running() {
@@ -79,6 +87,7 @@ export class List {
     });
     this._place(elements);
     text(this._shown, words.length ? `${shown.length} of ${plural(all.length, "server")}` : plural(all.length, "server"));
+    this._noMatch.hidden = shown.length > 0 || all.length === 0;
     this._empty.hidden = all.length > 0 || this._store.daemon === null;
     this._tools.hidden = all.length === 0;
   }

@@ -45,7 +45,7 @@ export class Row {
     };
     this._memory = h("span", {});
     this._facts.memory.value.append(this._memory, this._spark.element);
-    this.element = h("li", {class: "server", "data-server": row.name},
+    this.element = h("li", {class: "server", "data-server": row.name, onclick: (event) => this._open(event)},
       h("div", {class: "server-head"},
         h("a", {class: "name", href: link(row.name)}, row.name), this._state.element, this._why,
         h("div", {class: "address"}, this._url, this._copy)),
@@ -74,6 +74,11 @@ export class Row {
     text(this._facts.cpu.value, row.pid ? percent(this._store.cpu(row.name)) : "–");
     text(this._facts.crash.value, facts.lastCrash(row) || "none");
     this.tick();
+  }
+
+  // The whole card opens the server, where nobody presses a button or marks words.
+  _open(event) {
+    if (!event.target.closest("a, button") && !String(getSelection())) location.hash = link(this._row.name);
   }
 
   // What changes with the time alone.

@@ -1,6 +1,12 @@
 // The states of servers: words, shapes, what they forbid, and how they are sorted.
 
 const WORDS = {waiting_ready: "not ready yet"};
+const MEANINGS = {
+  failed: "hostler does not start it again by itself", crashed: "it has just exited unexpectedly",
+  backoff: "it exited unexpectedly, and is started again after a delay", unhealthy: "a health check says that it does not work",
+  starting: "what comes before its process: a server that it needs, plugins", waiting_ready: "its process runs, but nobody can use it yet",
+  stopping: "it was asked to end", running: "it can be used", completed: "a task that has done its work", stopped: "nothing of it runs",
+};
 const SHAPES = {
   running: "●", starting: "◔", waiting_ready: "◑", stopping: "◒", stopped: "○", crashed: "✖", backoff: "↻", failed: "■",
 };
@@ -16,6 +22,10 @@ export function condition(row) {
 export function word(state) {
   if (state === "unhealthy") return "running, unhealthy";
   return WORDS[state] || state;
+}
+
+export function meaning(state) {
+  return MEANINGS[state] || "";
 }
 
 // The same in a sentence: "it is ...".

@@ -236,8 +236,13 @@ def test_filter_order_and_colours_stay_and_a_reload_shows_its_plan_first(
         tab.wait_state("old", "running")
         assert names.all_inner_texts() == ["old"]
         assert light != dark == tab.page.evaluate(background)
-        tab.page.fill("#filter", "")
+        tab.page.fill("#filter", "none such")
+        tab.page.get_by_role("button", name="Clear the filter").click()
         assert names.all_inner_texts() == ["old", "web"]
+        tab.server("web").locator(".facts").click()
+        tab.page.get_by_role("heading", name="web", exact=True).wait_for()
+        tab.page.go_back()
+        tab.wait_state("web", "running")
 
         write(project, server_table(name="web", startup_timeout="'9s'"), server_table(name="new"))
         tab.page.get_by_role("button", name="Reload…").click()
