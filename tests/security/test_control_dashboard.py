@@ -6,13 +6,16 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
+import shutil
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from controlled import Client, controlled
 from hostler import Directories
-from hostler.control import dashboard
+from hostler.control import dashboard, tcp_peer
 from hostler.control.web_files import FOLDER, POLICY
 from specs import MakeSpec, worker
 from tcp_client import Response, parsed
@@ -132,3 +135,30 @@ def test_the_plots_are_drawn_by_the_release_of_uplot_that_is_named() -> None:
     assert digest == "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f"
     assert (FOLDER / "uplot.js").read_text().startswith("/*! https://github.com/leeoniya/uPlot (v1.6.32) */")
     assert "Copyright (c) 2022 Leon Sorokin" in (FOLDER / "uplot.LICENSE").read_text()
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="root and setpriv make another user"
+)
+async def test_another_user_of_this_machine_cannot_even_ask(directories: Directories) -> None:
+    async with controlled(directories=directories) as client:
+        page = await Page.open(client)
+        script = (
+            f"exec 3<>/dev/tcp/127.0.0.1/{page.port}; "
+            f"printf 'GET / HTTP/1.0\\r\\nHost: {page.host}\\r\\n\\r\\n' >&3; cat <&3"
+        )
+        for user, expected in (("65534", ""), ("0", "HTTP/1.0 200")):
+            process = await asyncio.create_subprocess_exec(
+                "setpriv", f"--reuid={user}", "--clear-groups", "bash", "-c", script,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+            output, _ = await process.communicate()
+            assert output.decode()[:12] == expected
+
+
+def test_whose_a_connection_is_remains_open_where_the_system_does_not_tell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    assert tcp_peer.peer_user(("127.0.0.1", 1), ("127.0.0.1", 2)) is None
+    monkeypatch.setattr(tcp_peer, "_TABLE", tmp_path / "none")
+    assert tcp_peer.peer_user(("127.0.0.1", 1), ("127.0.0.1", 2)) is None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from hostler.control.page_tokens import PageTokens
 from hostler.control.problems import Refused
 from hostler.control.tcp_listener import TcpListener, bracketed
+from hostler.control.tcp_peer import peer_user
 from hostler.control.tokens import SCOPES, Scope
 
 if TYPE_CHECKING:
@@ -117,11 +118,20 @@ class TcpAccess:
 
 
 class PageAccess(TcpAccess):
-    """That of the dashboard: the same, with the tokens of its pages."""
+    """That of the dashboard: the same, with the tokens of its pages, for our own user and root.
+
+    The code for the first token is an argument of a browser, so others may have read it. Where the system
+    does not tell whose a connection is, everybody may connect.
+    """
 
     def __init__(self, listener: TcpListener, tokens: PageTokens) -> None:
         super().__init__(listener)
         self._tokens = tokens
+
+    def accepts(self, transport: asyncio.Transport) -> bool:
+        """Look who it is."""
+        user = peer_user(transport.get_extra_info("peername"), transport.get_extra_info("sockname"))
+        return user in {None, 0, os.geteuid()}
 
     def _scopes_of(self, token: str) -> frozenset[Scope]:
         return self._tokens.scopes_of(token)
