@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 
 import anyio
@@ -171,7 +171,7 @@ class LiveRun(PreparedRun):
             argv=self.argv(),
             cwd=str(launch.cwd),
             env=dict(sorted(env.items())),
-            origins=dict(sorted((launch.origins | {MARKER: "hostler itself"}).items())),
+            origins=_mapping(tuple(sorted((launch.origins | {MARKER: "hostler itself"}).items()))),
             removed=dict(sorted(launch.removed.items())),
             log_file=launch.log_file,
         )
@@ -285,3 +285,9 @@ class LiveRun(PreparedRun):
         if not self.context.affinity.forked and self.context.processes.kill_now(self.process):
             return False
         return super().kill_now()
+
+
+@lru_cache(maxsize=64)
+def _mapping(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    # Most servers have the same origins: all their events and records share one mapping.
+    return dict(items)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import field
 
 from hostler.errors import ForceKillTimeout
 from hostler.model.dataclass import dataclass
@@ -23,12 +22,12 @@ class Unstoppable:
 
     processes: Processes
     reporter: Reporter
-    _refused: set[int] = field(default_factory=set)
+    _refused: frozenset[int] = frozenset()
 
     def refuse(self, pid: int) -> None:
         """Note a process that we may not signal, and report it once."""
         if pid not in self._refused:
-            self._refused.add(pid)
+            self._refused |= {pid}
             text = f"{self._may_not([pid])}; waiting for it to exit"
             self.reporter.notice("may_not_signal", text, "warning", {"pids": [pid]})
 

@@ -40,7 +40,7 @@ class Masker:
         self._parts: set[str] = set()
         self._searches: _Searches | None = None  # made when it is needed
         self._values: set[str] = set()
-        self._short: set[str] = set()  # not masked, but to be told to nobody else
+        self._short: frozenset[str] = frozenset()  # not masked, but to be told to nobody else
         for value in values:
             self.register(value)
 

@@ -62,7 +62,7 @@ class SinkWriter:
         self._streams: set[StreamName] = set()
         self._ended = False
         self._stats_lock = threading.Lock()
-        self._reported: set[str] = set()
+        self._reported: frozenset[str] = frozenset()
         self._lost_bytes = 0
         self._lost_lines = 0
 
@@ -196,7 +196,7 @@ class SinkWriter:
     def _report_once(self, topic: str, text: str) -> None:
         with self._stats_lock:
             known = topic in self._reported
-            self._reported.add(topic)
+            self._reported |= {topic}
         if not known:
             self._on_trouble(topic, text, {"sink": self._name})
 
@@ -209,7 +209,7 @@ class SinkWriter:
         with self._stats_lock:
             size, lines = self._lost_bytes, self._lost_lines
             self._lost_bytes = self._lost_lines = 0
-            self._reported.clear()
+            self._reported = frozenset()
         details = {"sink": self._name, "bytes": size, "lines": lines}
         self._on_trouble(topic, f"{text}; lost: {size} bytes, {lines} lines", details)
 
