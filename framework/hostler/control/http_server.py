@@ -226,11 +226,20 @@ async def _sent(request: web.BaseRequest, response: web.StreamResponse) -> web.S
 
 async def _stream(request: web.BaseRequest, stream: EventStream | LogStream | WholeLog) -> web.StreamResponse:
     response = web.StreamResponse(headers=_HEAD | (_LINES if isinstance(stream, WholeLog) else _SSE))
-    await response.prepare(request)
+
+    async def write(data: bytes) -> None:
+        if not response.prepared:
+            await response.prepare(request)
+        await response.write(data)
+
     try:
-        await stream.send_to(response.write, lambda: _is_idle(request.transport))
-    except TimeoutError:
+        await stream.send_to(write, lambda: _is_idle(request.transport))
+    except (TimeoutError, Refused) as error:
+        if isinstance(error, Refused) and not response.prepared:
+            raise
         # No other answer can follow, and what waits for this client is not waited for.
+        if isinstance(error, Refused):
+            _LOG.error("an answer of the control API was cut off: %s", error)
         if request.transport is not None:
             request.transport.abort()
     return response

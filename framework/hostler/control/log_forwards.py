@@ -5,8 +5,10 @@ Only the standard library is needed, as for `log_history`.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from heapq import merge
 from operator import itemgetter
 
@@ -19,9 +21,11 @@ from hostler.control.log_history import (
     parse_cursor,
     runs_between,
 )
-from hostler.control.log_lines import LogLine, PartLines, Selection
-from hostler.control.log_parts import LogPart, open_parts
+from hostler.control.log_lines import BLOCK, LogLine, PartLines, Selection
+from hostler.control.log_parts import LogPart, PartGone, open_parts
 
+_READ_AHEAD = 16 * BLOCK  # of all logs; more logs than that have smaller blocks, and their files rest
+_SMALLEST = 8 * 1024
 _PAUSES = (0.1, 0.02, 0.005)  # seconds; the last one first
 
 
@@ -40,13 +44,14 @@ def read_after(
 class LogReader:
     """The whole lines behind a cursor, page by page, to the end that the files have by then.
 
-    Those of one server stay in their own order, were the clock set back.
+    Those of one server stay in their own order, were the clock set back. After an error it is of no use.
     """
 
     def __init__(self, logs: Sequence[ServerLog], selection: Selection, after: str) -> None:
         places = parse_cursor(after)
         self._count = len(places)
-        self._servers = [_ServerReader(log, selection, places) for log in logs]
+        block = max(_SMALLEST, min(BLOCK, _READ_AHEAD // max(len(logs), 1)))
+        self._servers = [_ServerReader(log, selection, places, block) for log in logs]
         self._items = merge(*(server.items() for server in self._servers), key=itemgetter(0))
         self._head: LogLine | RunMark | None = None
         self._has_begun = False
@@ -84,15 +89,16 @@ class LogReader:
 
 
 class _ServerReader:
-    """What one server has printed behind its place. Of its files, one is open at a time."""
+    """What one server has printed behind its place. Of its files, one is open at a time, or rests."""
 
-    def __init__(self, log: ServerLog, selection: Selection, places: Mapping[str, int]) -> None:
+    def __init__(self, log: ServerLog, selection: Selection, places: Mapping[str, int], block: int) -> None:
         self.name = log.server
         self.has_place = False
         self.has_lost = False
         self._log = log
         self._selection = selection
         self._places = places
+        self._block = block
         self._id, self._offset = "", 0
 
     @property
@@ -103,23 +109,30 @@ class _ServerReader:
     def items(self) -> Iterator[tuple[int, LogLine | RunMark]]:
         """Each item with its time, or that of one before it, whichever is later."""
         latest = 0
-        for part, start in self._parts():
-            end = part.end()
+        for part, start, end in self._parts():
             began = runs_between(self._log, self._selection, part, start, end)
-            lines = PartLines(self.name, part, self._selection).forwards(start, end)
-            for offset, item in join_runs(began, lines):
-                self._offset = offset
-                latest = max(latest, item.time or 0)
-                yield latest, item
-            self._offset = max(start, end)
+            lines = PartLines(self.name, part, self._selection).forwards(start, end, self._block)
+            with suppress(PartGone):
+                for offset, item in join_runs(began, lines):
+                    self._offset = offset
+                    latest = max(latest, item.time or 0)
+                    if self._block < BLOCK:
+                        part.rest()
+                    yield latest, item
+                if end < sys.maxsize:
+                    self._offset = max(start, end)
 
-    def _parts(self) -> Iterator[tuple[LogPart, int]]:
-        """Its files, the oldest first, each while it is open and with the place from which on it is read."""
+    def _parts(self) -> Iterator[tuple[LogPart, int, int]]:
+        """Its files, the oldest first, each between which places it is read.
+
+        One that was gone when it was to be read on is looked for by its place: it may be compressed by now.
+        """
         places, pauses = self._places, [*_PAUSES]
         while True:
             with open_parts(self._log.path, places) as parts:
                 part, place, following, is_known = _find(parts, places)
                 if part is None:
+                    self.has_lost = places is not self._places
                     return
                 if not is_known and pauses:
                     time.sleep(pauses.pop())
@@ -129,10 +142,13 @@ class _ServerReader:
                 elif place is None:
                     self.has_lost = True  # it was removed meanwhile
                 self._id, self._offset = part.id, place or 0
-                yield part, place or 0
-            if not following:
+                yield part, place or 0, part.limit() if following else part.end()
+            if part.gone_at is not None:
+                places, pauses = {part.id: part.gone_at}, [*_PAUSES]
+            elif following:
+                places = {following: 0}
+            else:
                 return
-            places = {following: 0}
 
 
 def _find(

@@ -205,7 +205,7 @@ def _parts_before(parts: Iterator[LogPart], places: Mapping[str, int]) -> Iterat
     for part in parts:
         place = part.place_of(places) if is_behind else part.size
         if place is not None:
-            yield part, place
+            yield part, min(place, part.size)  # which unpacks it, as it is read backwards
             is_behind = False
 
 

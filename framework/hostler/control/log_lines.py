@@ -15,7 +15,9 @@ from hostler.control.log_parts import LogPart
 LONGEST = 64 * 1024
 """Bytes of a line that are shown."""
 
-_BLOCK = 256 * 1024
+BLOCK = 256 * 1024
+"""Bytes that are read at a time; of a line that is longer, each is a piece."""
+
 _STREAM, _JSON = 0x0F, 0x10  # of the kind of a mark
 _STREAMS = {"stdout": 1, "stderr": 2}
 _OWN_JSON = b'{"time": "'
@@ -113,14 +115,14 @@ class PartLines:
         self._mark: LogMark | None = None
         self._mark_start = self._mark_end = 0
 
-    def forwards(self, start: int, end: int) -> Iterator[tuple[int, LogLine]]:
-        """The lines between two offsets, oldest first, each with the offset at which it begins."""
+    def forwards(self, start: int, end: int, block: int = BLOCK) -> Iterator[tuple[int, LogLine]]:
+        """The lines between two offsets, oldest first, each with the offset at which it begins.
+
+        With smaller blocks less is held until they are asked for.
+        """
         for first, last in self._selection.ranges(self._part, start, end):
             while first < last:
-                data = self._part.read(first, min(_BLOCK, last - first))
-                cut = data.rfind(b"\n") + 1
-                if cut and first + len(data) < last:
-                    data = data[:cut]
+                data = self._whole_lines(first, last, block)
                 yield from self._lines(first, _found(data, self._needle))
                 first += len(data) or last  # noqa: PLW2901 - the next block
 
@@ -128,12 +130,20 @@ class PartLines:
         """The same, newest first."""
         for first, last in reversed(self._selection.ranges(self._part, start, end)):
             while first < last:
-                block = max(first, last - _BLOCK)
+                block = max(first, last - BLOCK)
                 data = self._part.read(block, last - block)
                 cut = data.find(b"\n", 0, -1) + 1 if block > first else 0
                 block, data = block + cut, data[cut:]
                 yield from self._lines(block, _found_backwards(data, self._needle))
                 last = block  # noqa: PLW2901
+
+    def _whole_lines(self, first: int, last: int, block: int) -> bytes:
+        """Lines from an offset on, or a piece of one that is longer than the longest block."""
+        data = self._part.read(first, min(block, last - first))
+        cut = data.rfind(b"\n") + 1
+        if not cut and block < BLOCK and len(data) == block:
+            return self._whole_lines(first, last, BLOCK)
+        return data[:cut] if cut and first + len(data) < last else data
 
     def _lines(self, block: int, found: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, LogLine]]:
         for start, raw in found:
@@ -143,7 +153,7 @@ class PartLines:
 
     def _line(self, start: int, raw: bytes) -> LogLine:
         has_end = raw.endswith(b"\n")
-        behind = start + len(raw) if has_end or len(raw) >= _BLOCK else start
+        behind = start + len(raw) if has_end or len(raw) >= BLOCK else start
         mark = self._mark_at(start)
         text = raw.removesuffix(b"\n").removesuffix(b"\r")[:LONGEST].decode("utf-8", "replace")
         partial, cursor = not has_end or len(raw) > LONGEST + 2, f"{self._id}-{behind}"

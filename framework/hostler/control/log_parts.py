@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import sys
 import time
-import zlib
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from hostler import LogIndex, LogMarks, trusted_folder
+from hostler.control.compressed_log import CompressedLog
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_MISSING = 2  # numbers in a row: while files are renamed, one is
@@ -21,40 +23,78 @@ _LONG = 1024 * 1024  # more without a line end is not waited for
 _IN_MEMORY = 64 * 2**20
 _MOMENT = 0.001
 
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE})
+"""The numbers of errors that say nothing of a file: no more can be opened. They are raised."""
+
+
+class PartGone(Exception):
+    """A file that rested is not found any more: it was removed, or compressed."""
+
+
+class PartName(NamedTuple):
+    """The name of a file of a log; `number` 0 has the newest output."""
+
+    log: Path
+    number: int
+    suffix: str = ""
+
+    @property
+    def plain(self) -> str:
+        """The name that its index is made from."""
+        return f"{self.log.name}.{self.number}" if self.number else self.log.name
+
 
 class LogPart:
-    """One file of a log, while it is open. `marks` is None where its index is missing or not its own."""
+    """One file of a log, while it is open. `marks` is None where its index is missing or not its own.
 
-    def __init__(
-        self, fd: int, found: os.stat_result, marks: LogMarks | None, *, newest: bool, compressed: bool
-    ) -> None:
+    `gone_at` is the offset at which it was to be read on when it was gone, None while it was there.
+    """
+
+    def __init__(self, fd: int, name: PartName, found: os.stat_result, marks: LogMarks | None) -> None:
         self._fd = fd
-        self._newest = newest
+        self._name = name
         self._size = found.st_size
-        self._compressed = compressed
+        self._compressed = CompressedLog() if name.suffix else None
         self._unpacked: IO[bytes] | None = None
         self._first_line_id = ""
         self.marks = marks
-        self.identity = (found.st_dev, found.st_ino)
+        self.identity = _identity(found)
         self.changed_at = found.st_mtime
+        self.gone_at: int | None = None
 
     def close(self) -> None:
         """Close it; a second time does nothing."""
+        self.rest()
+        if self._unpacked is not None:
+            self._unpacked.close()
+
+    def rest(self) -> None:
+        """Close its file until more of it is read, whatever its name is by then."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        if self._unpacked is not None:
-            self._unpacked.close()
 
     @property
     def id(self) -> str:
         """What a place in it is known by; without an index that is made from its first line."""
-        if self.marks is not None:
-            return self.marks.id
+        return self._id_without_index() if self.marks is None else self.marks.id
+
+    def _id_without_index(self) -> str:
         if not self._first_line_id:
             line, end, _ = self.read(0, 1024).partition(b"\n")
             self._first_line_id = f"x{blake2b(line, digest_size=8).hexdigest()}" if end else "x"
         return self._first_line_id
+
+    def is_that(self, identity: tuple[int, int], file_id: str) -> bool:
+        """Whether it is the file that was known by these: another one can have its inode by now."""
+        if self.identity != identity:
+            return False
+        return file_id == self.id or self._id_without_index() == file_id
+
+    def detach(self) -> int:
+        """Its descriptor, which is the caller's from now on."""
+        fd, self._fd = self._fd, -1
+        return fd
 
     @property
     def size(self) -> int:
@@ -63,23 +103,34 @@ class LogPart:
         return self._size
 
     def read(self, offset: int, size: int) -> bytes:
-        """Some bytes of it; fewer at its end."""
-        self._unpack()
-        if self._unpacked is None:
-            return os.pread(self._fd, size, offset)
-        self._unpacked.seek(offset)
-        return self._unpacked.read(size)
+        """Some bytes of it; fewer at its end. Raises PartGone where it rested and is gone."""
+        if self._unpacked is not None:
+            self._unpacked.seek(offset)
+            return self._unpacked.read(size)
+        if self._fd < 0:
+            self._fd = _open_again(self._name.log, self.identity, self.id)
+        if self._fd < 0:
+            self.gone_at = offset
+            raise PartGone
+        if self._compressed is not None:
+            return self._compressed.read(self._fd, offset, size)
+        return os.pread(self._fd, size, offset)
 
     def place_of(self, places: Mapping[str, int]) -> int | None:
         """The offset of the one of these places that is in this file; None where none is."""
         offset = places.get(self.id)
         if offset is None and self.marks is not None and self.marks.old_id in places:
             offset = min(places[self.marks.old_id], self.marks.old_valid)
-        return offset if offset is None or self._compressed or offset <= self._size else None
+        is_there = offset is None or self._compressed is not None or offset <= self._size
+        return offset if is_there else None
+
+    def limit(self) -> int:
+        """An offset that nothing in it is behind: its size, where it need not be unpacked for that."""
+        return self._size if self._compressed is None else sys.maxsize
 
     def end(self) -> int:
         """The end of its last whole line; of what was rotated away all lines are."""
-        if not self._newest:
+        if self._name.number:
             return self.size
         end = self.size
         while end > 0 and self.size - end < _LONG:
@@ -91,16 +142,13 @@ class LogPart:
         return 0 if self.size < _LONG else self.size
 
     def _unpack(self) -> None:
-        if not self._compressed or self._unpacked is not None:
+        if self._compressed is None or self._unpacked is not None:
             return
-        import gzip  # noqa: PLC0415 - few read as far back, of few logs
-        from tempfile import SpooledTemporaryFile  # noqa: PLC0415
+        from tempfile import SpooledTemporaryFile  # noqa: PLC0415 - few read as far back
 
         target = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed with the part
-        file = os.fdopen(os.dup(self._fd), "rb")
-        with suppress(OSError, EOFError, zlib.error), file, gzip.GzipFile(fileobj=file) as packed:
-            while piece := packed.read(_LONG):
-                target.write(piece)
+        while piece := self._compressed.read(self._fd, target.tell(), _LONG):
+            target.write(piece)
         self._size, self._unpacked = target.tell(), target
 
 
@@ -111,7 +159,7 @@ def open_parts(
     """Open the files of a log one by one as they are asked for, the newest first; none where there is no log.
 
     Only the last one that was given is open, and their folder until no more is asked for, or they are closed.
-    With `places` only what is behind these is to be read.
+    With `places` only what is behind these is to be read. Raises OSError where no more files can be opened.
     """
     with ExitStack() as stack:
         yield _parts(path, places, stack)
@@ -134,60 +182,116 @@ def _parts(path: Path, places: Mapping[str, int] | None, stack: ExitStack) -> Ge
     with ExitStack() as opened:
         try:
             folder = opened.enter_context(trusted_folder(path.parent))
-        except OSError:
+        except OSError as error:
+            _check_room(error)
             return
-        yield from _parts_in(folder, path.name, places, stack)
+        yield from _parts_in(folder, path, places, stack)
 
 
 def _parts_in(
-    folder: int, name: str, places: Mapping[str, int] | None, stack: ExitStack
+    folder: int, path: Path, places: Mapping[str, int] | None, stack: ExitStack
 ) -> Iterator[LogPart]:
     """Files get higher numbers while we look, so none is passed over, but one may come twice."""
     seen: set[tuple[int, int]] = set()
-    given: LogPart | None = None
     number = missing = 0
     while missing <= _MOST_MISSING:
-        part = _opened(folder, f"{name}.{number}" if number else name, places, newest=not number)
+        part = _opened(folder, path, number, places)
         missing = 0 if part else missing + 1
         number += 1
-        if part is not None:
-            stack.callback(part.close)
-            if part.identity not in seen:
-                seen.add(part.identity)
-                if given is not None:
-                    given.close()
-                given = part
-                yield part
+        if part is None:
+            continue
+        if part.identity in seen:
+            part.close()
+            continue
+        seen.add(part.identity)
+        stack.pop_all().close()  # the one that was given before
+        stack.callback(part.close)
+        yield part
 
 
-def _opened(folder: int, name: str, places: Mapping[str, int] | None, *, newest: bool) -> LogPart | None:
-    """The file of this name. Its index gets its new name a moment later, so there is a second look."""
-    part = _open(folder, name, places, newest=newest)
+def _opened(folder: int, path: Path, number: int, places: Mapping[str, int] | None) -> LogPart | None:
+    """The file of this number. Its index gets its new name a moment later, so there is a second look."""
+    part = _plain_or_compressed(folder, path, number, places)
     if part is not None and part.marks is None:
         part.close()
         time.sleep(_MOMENT)
-        part = _open(folder, name, places, newest=newest)
+        part = _plain_or_compressed(folder, path, number, places)
     return part
 
 
-def _open(folder: int, name: str, places: Mapping[str, int] | None, *, newest: bool) -> LogPart | None:
-    """The file of this name, plain or compressed; where both are there, the one that its index is about."""
-    found: list[LogPart] = []
-    for suffix in ("", ".gz"):
-        try:
-            fd = os.open(f"{name}{suffix}", _READ, dir_fd=folder)
-        except OSError:
-            continue
-        state = os.fstat(fd)
-        if not stat.S_ISREG(state.st_mode):
-            os.close(fd)
-            continue
-        marks = LogMarks.read(folder, name, state, None if suffix else state.st_size, places)
-        found.append(LogPart(fd, state, marks, newest=newest, compressed=bool(suffix)))
-        if marks is not None:
-            break
-    chosen = None if not found else found[-1] if found[-1].marks else found[0]
-    for part in found:
-        if part is not chosen:
-            part.close()
+def _plain_or_compressed(
+    folder: int, path: Path, number: int, places: Mapping[str, int] | None
+) -> LogPart | None:
+    """The file of this number; where both are there, the one that its index is about."""
+    plain = _open(folder, PartName(path, number), places)
+    if plain is not None and plain.marks is not None:
+        return plain
+    try:
+        packed = _open(folder, PartName(path, number, ".gz"), places)
+    except OSError:
+        if plain is not None:
+            plain.close()
+        raise
+    if plain is None or packed is None:
+        return plain or packed
+    chosen, other = (plain, packed) if packed.marks is None else (packed, plain)
+    other.close()
     return chosen
+
+
+def _open(folder: int, name: PartName, places: Mapping[str, int] | None) -> LogPart | None:
+    """The file of this name; None where there is none for us."""
+    try:
+        fd = os.open(name.plain + name.suffix, _READ, dir_fd=folder)
+    except OSError as error:
+        _check_room(error)
+        return None
+    with ExitStack() as unless_given:
+        unless_given.callback(os.close, fd)
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        marks = LogMarks.read(folder, name.plain, found, None if name.suffix else found.st_size, places)
+        unless_given.pop_all()
+        return LogPart(fd, name, found, marks)
+
+
+def _open_again(path: Path, identity: tuple[int, int], file_id: str) -> int:
+    """A descriptor of this file of a log; -1 where none is it. None is passed over, as in `_parts_in`."""
+    try:
+        with trusted_folder(path.parent) as folder:
+            for name in _names(folder, path, identity):
+                # The last marks are enough to know it by.
+                part = _open(folder, name, {file_id: sys.maxsize})
+                if part is not None and part.is_that(identity, file_id):
+                    return part.detach()
+                if part is not None:
+                    part.close()
+    except OSError as error:
+        _check_room(error)
+    return -1
+
+
+def _names(folder: int, path: Path, identity: tuple[int, int]) -> Iterator[PartName]:
+    """The names that a file has, each when it has it."""
+    number = missing = 0
+    while missing <= _MOST_MISSING:
+        missing += 1
+        for name in (PartName(path, number), PartName(path, number, ".gz")):
+            found: os.stat_result | None = None
+            with suppress(OSError):
+                found = os.stat(name.plain + name.suffix, dir_fd=folder, follow_symlinks=False)
+            missing = 0 if found else missing
+            if found and _identity(found) == identity:
+                yield name
+        number += 1
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _check_room(error: OSError) -> None:
+    """Raise the error where it says nothing of the file."""
+    if error.errno in NO_ROOM:
+        raise error

@@ -18,6 +18,7 @@ from hostler.control.event_ring import EventRing
 from hostler.control.log_forwards import read_after
 from hostler.control.log_history import CURSOR, ServerLog, parse_cursor, read_last
 from hostler.control.log_lines import LogLine, Selection
+from hostler.control.log_parts import NO_ROOM
 from hostler.control.log_shapes import LogPage
 from hostler.control.log_stream import LogSource, LogStream
 from hostler.control.log_tails import LiveTails, tail_lines
@@ -31,6 +32,7 @@ T = TypeVar("T")
 Cursor = Annotated[str, Meta(extra_json_schema={"pattern": CURSOR})]
 _WRITES = "log-rotation"
 _MOMENT = 0.5
+_RAISE_LIMIT = "raise the limit of open files (ulimit -n), and start hostler anew"
 _MOST_READING = 3  # at a time: other work has to find a thread, too
 
 
@@ -138,9 +140,15 @@ class ServerLogs:
         return server.pid if moment >= log_lines.micros_of(spawned_at) else None
 
     async def _read(self, read: Callable[[], T]) -> T:
-        """Read in a thread, as a disk may take its time."""
-        async with self._reading:
-            return await asyncio.to_thread(read)
+        """Read in a thread, as a disk may take its time. Raises Refused where no more files can be opened."""
+        try:
+            async with self._reading:
+                return await asyncio.to_thread(read)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            detail = f"the logs cannot be read now: {error.strerror}"
+            raise Refused("internal", detail, hint=_RAISE_LIMIT) from None
 
     def routes(self) -> tuple[Route, ...]:
         """Its part of the table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import sys
@@ -25,6 +26,7 @@ from hostler.files.log_index import (
 
 _WORDS = RECORD.size // 8
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NO_ROOM = {errno.EMFILE, errno.ENFILE}
 _MOST = 256 * 2**20
 _LAST = 2048 * RECORD.size
 _HALF = 0xFFFFFFFF
@@ -94,10 +96,13 @@ class LogMarks:
         """The marks of a log file of so many bytes (None: unknown); None without an index that is its own.
 
         With `places`, offsets by id, the last marks are enough where they are about all behind its place.
+        Raises OSError where no more files can be opened.
         """
         try:
             fd = os.open(index_name(name), _READ, dir_fd=folder)
-        except OSError:
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise
             return None
         try:
             found = os.fstat(fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 from controlled import Client, controlled
 from hostler import Directories, PluginSpec, ServerSpec, State
-from hostler.cli.client.transport import Closed, stream
+from hostler.cli.client.transport import Closed, StreamRefused, stream
+from hostler.control import log_parts
 from specs import QUICK, MakeSpec
 
 LINES = "echo one; echo oh >&2; sleep 0.15; echo two"
@@ -157,6 +159,28 @@ async def test_a_wrong_query_is_refused_with_what_is_allowed(
         status, _, found = await client.problem("GET", f"/v1/log?{query}")
         assert status in {404, 422}
         assert detail in found
+
+
+async def test_that_no_file_can_be_opened_is_told_instead_of_fewer_lines(
+    make_spec: MakeSpec,
+    directories: Directories,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def trusted_folder(_: object) -> Any:  # for the whole process, tests included, a real lack would be
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with running(logged(make_spec, "web", "echo one"), directories=directories) as client:
+        await lines_until(client, "one")
+        monkeypatch.setattr(log_parts, "trusted_folder", trusted_folder)
+        with pytest.raises(StreamRefused) as refused:
+            await asyncio.to_thread(lambda: [*stream(client.control.socket, "/v1/log", "application/jsonl")])
+        for problem in ((await client.ask("GET", "/v1/log")).json(), refused.value.problem):
+            assert problem["detail"] == "the logs cannot be read now: Too many open files"
+            assert "ulimit -n" in str(problem["hint"])
+        with pytest.raises(Closed):  # it has begun, so no other answer can follow
+            await asyncio.to_thread(lambda: [*stream(client.control.socket, "/v1/log", "text/event-stream")])
+        assert "was cut off: the logs cannot be read now" in caplog.text
 
 
 async def test_lines_are_masked_as_on_disk(make_spec: MakeSpec, directories: Directories) -> None:
