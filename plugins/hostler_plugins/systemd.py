@@ -21,6 +21,8 @@ from hostler import (
     watchdog_seconds,
 )
 
+_AGAIN_SECONDS = 0.1
+
 
 @dataclass(eq=False)
 class Systemd:
@@ -84,8 +86,9 @@ class Systemd:
             return
         try:
             notify_systemd(self._socket, "\n".join(lines))
-        except BlockingIOError:
-            pass  # it has not read for a while: the next datagram tells it
+        except BlockingIOError:  # it has not read for a while: the next datagram tells the rest
+            if "READY=1" in lines:  # else it would end the service
+                asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._send, server, "READY=1")
         except OSError as error:
             self._socket = ""  # said once: nobody is there to listen any more
             text = f"systemd cannot be told anything any more: {error.strerror or error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -33,3 +34,16 @@ class Manager:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def fill(address: str) -> None:
+    """Send to it until it takes no more from anybody, as it reads nothing."""
+    is_full = False
+    while not is_full:
+        is_full = True
+        # Each of them may have only so many bytes under way.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, suppress(BlockingIOError):
+            other.setblocking(False)
+            while True:
+                other.sendto(b"STATUS=of others", address)
+                is_full = False

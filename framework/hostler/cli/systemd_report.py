@@ -15,6 +15,7 @@ from hostler.supervisor.supervisor import Supervisor
 from hostler.text.sanitize import one_line
 
 _PLUGIN = "systemd"
+_AGAIN_SECONDS = 0.1  # when it has not read for a while
 
 
 class SystemdReport:
@@ -30,6 +31,7 @@ class SystemdReport:
         self._environ = environ
         self._is_ending = is_ending
         self._told: set[str] = set()
+        self._later: asyncio.TimerHandle | None = None
 
     async def serve(self) -> None:
         """Tell it all until it is cancelled."""
@@ -41,16 +43,22 @@ class SystemdReport:
             await self._beat(watchdog_seconds(self._environ, os.getpid()))
         finally:
             end()
+            if self._later is not None:
+                self._later.cancel()
 
     async def _beat(self, allowed: float | None) -> None:
         while allowed is not None:
-            self._send("WATCHDOG=1")
+            with suppress(BlockingIOError):  # the next one tells it
+                self._send("WATCHDOG=1")
             await asyncio.sleep(allowed / 2)  # as sd_watchdog_enabled(3) recommends
         await asyncio.Event().wait()
 
     def _on_event(self, event: Event) -> None:
-        if not isinstance(event, StateChanged):
-            return
+        if isinstance(event, StateChanged) and self._later is None:
+            self._look()
+
+    def _look(self) -> None:
+        self._later = None
         servers = self._supervisor.servers.values()
         asked = [one for one in servers if one.wanted or one.completed or one.state is State.FAILED]
         lines = [f"STATUS={_status(asked)}"]
@@ -65,12 +73,20 @@ class SystemdReport:
         new = [line for line in lines if line not in self._told]
         if not new:
             return
-        self._told = {line for line in self._told if not line.startswith("STATUS=")} | set(lines)
-        self._send("\n".join(new))
+        try:
+            self._send("\n".join(new))
+        except BlockingIOError:  # a READY=1 that is lost would have it end the service
+            self._later = asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._look)
+        else:
+            self._told = {line for line in self._told if not line.startswith("STATUS=")} | set(lines)
 
     def _send(self, text: str) -> None:
-        with suppress(OSError):  # where nobody listens any more, nobody misses it
+        try:
             notify_systemd(self._environ["NOTIFY_SOCKET"], text)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # where nobody listens any more, nobody misses it
 
 
 def _is_up(server: Server) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hostler_process import Configure, Start
-from service_manager import Manager
+from service_manager import Manager, fill
 
 ENDS = """\
 [servers.bad]
@@ -54,6 +54,20 @@ def test_where_nothing_runs_it_is_not_ready(
     heard = manager.heard()
     assert "STATUS=0 of 1 ready; bad: failed" in heard
     assert "READY=1" not in heard
+
+
+def test_a_manager_that_reads_late_hears_that_it_is_ready(
+    start: Start, configure: Configure, manager: Manager, notified: dict[str, str]
+) -> None:
+    configure(text=STAYS)
+    fill(notified["NOTIFY_SOCKET"])
+    hostler = start("run", env=notified | {"WATCHDOG_USEC": "0"})
+    hostler.wait_for("started")
+    hostler.send(signal.SIGHUP)
+    hostler.wait_for("reload: nothing has changed")  # behind the first try
+    manager.hear("READY=1")
+    hostler.send(signal.SIGTERM)
+    hostler.end()
 
 
 def test_a_manager_that_is_gone_disturbs_nobody(

@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 from hostler import Directories, Event, Notice, PluginSpec, Spawned, Supervisor
+from service_manager import fill
 from specs import MakeSpec, announced
 
 UNITS = Path(__file__).parents[3] / "configs" / "systemd"
@@ -125,6 +126,15 @@ async def test_a_manager_that_has_not_read_for_a_while_still_hears_the_watchdog(
         for _ in range(20):  # more than a socket holds
             await manager.hear("WATCHDOG=1")
     assert not [event for event in events if isinstance(event, Notice)]
+
+
+async def test_a_manager_that_reads_late_hears_that_the_server_is_ready(
+    make_spec: MakeSpec, directories: Directories, manager: Manager, address: str
+) -> None:
+    fill(address)
+    async with keep(make_spec, directories, {"NOTIFY_SOCKET": address}, []) as supervisor:
+        await supervisor.wait_ready(timeout=20)
+        await manager.hear("READY=1")
 
 
 async def test_outside_of_systemd_it_does_nothing(make_spec: MakeSpec, directories: Directories) -> None:
