@@ -154,11 +154,7 @@ class HttpServer:
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - a fault in one answer must not end the connection without one
-            number = token_hex(4)
-            # Without the text of the error: nothing masks it, and it may quote a request or a secret.
-            where = "".join(traceback.format_tb(error.__traceback__))
-            kind = type(error).__name__
-            _LOG.error("a request to the control API failed, number %s: %s\n%s", number, kind, where)
+            number = _log_fault(error)
             return _problem(Refused("internal", f"hostler failed; its log has the reason, number {number}"))
 
     async def _answer(self, request: web.BaseRequest, routes: list[Route]) -> web.StreamResponse:
@@ -187,6 +183,16 @@ class HttpServer:
                 return await _stream(request, result)
         status, value = result
         return _answered(status, value)
+
+
+def _log_fault(error: Exception) -> str:
+    """Log why a request failed; returns the number that stands there."""
+    number = token_hex(4)
+    # Without the text of the error: nothing masks it, and it may quote a request or a secret.
+    where = "".join(traceback.format_tb(error.__traceback__))
+    kind = type(error).__name__
+    _LOG.error("a request to the control API failed, number %s: %s\n%s", number, kind, where)
+    return number
 
 
 def _require(route: Route, scopes: frozenset[Scope]) -> None:
@@ -234,12 +240,16 @@ async def _stream(request: web.BaseRequest, stream: EventStream | LogStream | Wh
 
     try:
         await stream.send_to(write, lambda: _is_idle(request.transport))
-    except (TimeoutError, Refused) as error:
-        if isinstance(error, Refused) and not response.prepared:
+    except ConnectionError:
+        raise
+    except Exception as error:
+        if not response.prepared:
             raise
         # No other answer can follow, and what waits for this client is not waited for.
         if isinstance(error, Refused):
             _LOG.error("an answer of the control API was cut off: %s", error)
+        elif not isinstance(error, TimeoutError):
+            _log_fault(error)
         if request.transport is not None:
             request.transport.abort()
     return response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -234,3 +234,22 @@ async def test_no_event_has_the_value_of_an_environment_variable(directories: Di
 
 def worker_spec(name: str) -> ServerSpec:
     return ServerSpec(name=name, command=("sleep", "60"), port=None, autostart=False)
+
+
+async def test_a_stream_that_fails_is_broken_off_and_no_second_answer_follows(
+    directories: Directories, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(self: EventStream, write: Callable[[bytes], Awaitable[None]], _: object) -> None:
+        await write(b"data: 1\n\n")
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(EventStream, "send_to", fail)
+    async with controlled(directories=directories) as client:
+        reader, writer = await asyncio.open_unix_connection(client.control.socket)
+        writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
+        with anyio.fail_after(10):
+            answer = await reader.read()
+        writer.close()
+    assert answer.endswith(b"\r\ndata: 1\n\n\r\n")  # a chunk that is not the last one
+    assert answer.count(b"HTTP/1.1") == 1
+    assert "a request to the control API failed" in caplog.text
