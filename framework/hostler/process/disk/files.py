@@ -52,11 +52,13 @@ class KeptFolder:
 
     def open(self) -> int:
         """Give its descriptor; errors as in `own_folder`."""
-        if self._descriptor < 0 or self._seen != self._identities():
+        seen = self._identities()
+        if self._descriptor < 0 or self._seen != seen:
             self.close()
             with own_folder(self._root, *self._parts) as folder:
                 self._descriptor = os.dup(folder)
-            self._seen = self._identities()
+            # As they were before: one that was missing, or replaced meanwhile, is opened once more.
+            self._seen = () if () in seen else seen
         return self._descriptor
 
     def close(self) -> None:
