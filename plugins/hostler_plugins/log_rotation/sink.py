@@ -70,7 +70,7 @@ class LogFile:
         note = self._note()
 
         try:
-            self._look()
+            self._look(at_once=self._file.is_due())  # where it was moved to is no place to rotate in
             if self._file.is_due() and self._owner is None:
                 self._file.rotate()
             self._add(stream, note, data)

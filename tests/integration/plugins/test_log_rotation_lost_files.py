@@ -265,3 +265,25 @@ def test_a_file_that_cannot_be_renamed_grows_on_and_that_is_told_once(
     assert path.with_name("web.log.1").read_bytes().startswith(b"more\n" * 201 + b"last\nend\n")
     assert content(path).endswith(b"torn"), "what was not ended goes on in the new file"
     assert [error.strerror for error in told] == ["Device or resource busy"]
+
+
+def test_where_a_file_was_moved_to_nothing_is_rotated_when_its_time_is_over(
+    log: Callable[..., LogFile], path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_module, "_LOOK_AFTER", 60.0)  # it was moved right after a look
+    sink = log(every=1.0)
+    begun = time.time()
+    sink.write("stdout", b"before\n")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    kept.joinpath("web.log.1").write_text("another\n")
+    path.rename(kept / "web.log")
+    while int(time.time()) == int(begun):
+        time.sleep(0.01)
+    sink.write("stdout", b"after\n")
+
+    assert {one.name: one.read_text() for one in kept.iterdir()} == {
+        "web.log": "before\n",
+        "web.log.1": "another\n",
+    }
+    assert content(path) == b"after\n"
