@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import spec_from_file_location
+from importlib.util import find_spec, spec_from_file_location
 from threading import RLock
 from types import ModuleType
 from typing import Any
@@ -62,16 +63,23 @@ class _LateFinder:
 
 
 def import_tls_late() -> None:
-    """Have `ssl`, and what asyncio makes of it, read when they are used; before asyncio is imported."""
-    if not any(isinstance(one, _LateFinder) for one in sys.meta_path):
+    """Have `ssl`, and what asyncio makes of it, read when they are used; before asyncio is imported.
+
+    Without OpenSSL the import fails as it should: who can do without it has to know at once.
+    """
+    if find_spec("_ssl") is not None and not any(isinstance(one, _LateFinder) for one in sys.meta_path):
         sys.meta_path.insert(0, _LateFinder())
 
 
 @contextmanager
 def tls_in_annotations() -> Iterator[None]:
-    """Let anyio, imported inside, take ssl.SSLContext for its annotations without reading the rest."""
-    values = vars(sys.modules["ssl"])
-    is_late = values.get("_late_loader") is not None
+    """Let anyio, imported inside, take ssl.SSLContext for its annotations without reading the rest.
+
+    It needs no more of OpenSSL, and so runs where there is none.
+    """
+    ssl = _ssl_or_none()
+    values = vars(ssl or sys.modules.setdefault("ssl", ModuleType("ssl")))
+    is_late = ssl is None or values.get("_late_loader") is not None
     if is_late:
         values["SSLContext"] = object
     try:
@@ -79,3 +87,12 @@ def tls_in_annotations() -> Iterator[None]:
     finally:
         if is_late and values["SSLContext"] is object:
             del values["SSLContext"]
+        if ssl is None:
+            del sys.modules["ssl"]
+
+
+def _ssl_or_none() -> ModuleType | None:
+    try:
+        return import_module("ssl")
+    except ImportError:
+        return None

@@ -77,6 +77,7 @@ def _run(
     """Supervise the servers until the end of the run; the exit code."""
     with tls_in_annotations():
         import anyio.streams.tls  # noqa: F401, PLC0415 - with the engine
+        from anyio import connect_tcp  # noqa: F401, PLC0415 - it is imported late, and needs ssl, too
 
     from hostler.cli.output.views import make_view  # noqa: PLC0415 - the engine is imported when it is needed
     from hostler.cli.run_session import RunSession  # noqa: PLC0415

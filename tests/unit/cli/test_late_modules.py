@@ -50,6 +50,34 @@ asyncio.run(main())
 print(hasattr(ssl, "__path__"), hasattr(ssl, "no_such_name"), asyncio.sslproto.SSLProtocol.__name__)
 """
 
+NO_OPENSSL = """
+import sys
+sys.modules["_ssl"] = None  # as in a Python that was built without it
+from hostler.cli.late_modules import import_tls_late, tls_in_annotations
+
+import_tls_late()
+import asyncio
+with tls_in_annotations():
+    import anyio.streams.tls
+    from anyio import connect_tcp
+import aiohttp.web
+
+async def main():
+    def answer(reader, writer):
+        writer.write(b"hello")
+        writer.close()
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with await connect_tcp("127.0.0.1", server.sockets[0].getsockname()[1]) as stream:
+        print(await stream.receive())
+    server.close()
+
+asyncio.run(main())
+try:
+    import ssl
+except ImportError as error:
+    print(error.name)
+"""
+
 
 def test_a_run_without_tls_reads_no_openssl(world: Project) -> None:
     file = world.home / "hostler.toml"
@@ -59,7 +87,7 @@ def test_a_run_without_tls_reads_no_openssl(world: Project) -> None:
     running = world.start([sys.executable, "-X", "importtime", "-m", "hostler.cli", "run", str(file)])
     assert running.end() == 0
     imported = {line.rpartition("|")[2].strip() for line in running.err}
-    assert {"ssl", "anyio._core._sockets"} <= imported
+    assert {"ssl", "anyio.streams.tls"} <= imported
     assert imported & {"_ssl", "_hashlib"} == set()
 
 
@@ -69,3 +97,8 @@ def test_who_uses_tls_has_all_of_it_on_whatever_thread_and_through_asyncio_and_a
     argv = [sys.executable, "-W", "ignore", "-c", TLS, str(cert), str(key)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["b'hello'", "b'hello'", "False False SSLProtocol"]
+
+
+def test_a_python_without_openssl_runs_and_says_so_to_who_imports_ssl() -> None:
+    done = subprocess.run([sys.executable, "-c", NO_OPENSSL], capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines(), done.stderr) == (["b'hello'", "_ssl"], "")
