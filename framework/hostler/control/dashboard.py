@@ -80,14 +80,17 @@ class Dashboard:
         self._opened: _Opened | None = None
         self._opening = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
+        self._ended = False
 
     async def close(self) -> None:
-        """Answer nobody any more."""
-        closing, self._closing = self._closing, None
-        if closing is not None:
-            closing.cancel()
-            await asyncio.wait({closing})
-        await self._close()
+        """Answer nobody any more, and open nothing any more."""
+        async with self._opening:  # who opens it, or closes it as nobody comes, has done so
+            self._ended = True
+            closing, self._closing = self._closing, None
+            if closing is not None:
+                closing.cancel()
+                await asyncio.wait({closing})
+            await self._close()
 
     @property
     def idle_for(self) -> float:
@@ -155,12 +158,18 @@ class Dashboard:
                 tokens.forget()
 
     async def _open(self, left: PageTokens | None = None) -> _Opened:
+        if self._ended:
+            raise Refused("shutting_down", "this hostler is about to end")
         spec = ControlSpec(tcp=f"{_HOST}:{0 if left is None else left.port}")
         listener = await asyncio.to_thread(TcpListener.open, spec)
         tokens = PageTokens(self._path, listener.port) if left is None else left
         routes = (*self._routes(), *self._routes_of_page())
         http = HttpServer(routes, PageAccess(listener, tokens), self._counts)
-        await http.listen(listener.listener)
+        try:
+            await http.listen(listener.listener)
+        except BaseException:
+            listener.listener.close()
+            raise
         self._opened = _Opened(listener, tokens, http)
         self._closing = asyncio.create_task(self._close_unused(self._opened), name="hostler dashboard")
         return self._opened
