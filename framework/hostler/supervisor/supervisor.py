@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Literal, Self
@@ -290,17 +291,15 @@ class Supervisor:
     def _end(self) -> None:
         self._registry.refuse_commands()
         atexit.unregister(self._kill_now)
-
-        if not self._context.affinity.forked:
-            self._kill_now()
-            self._context.affinity.leave()
-            self._context.output.close()
-
-        self._recorder.end()  # not before: who is killed above is on record as stopped
-        for server in self._registry.values():
-            server.reporter.close()
-
-        self._channel.close()
+        with ExitStack() as ends:  # the last one first, and each of them whatever another raises
+            ends.callback(self._channel.close)
+            for server in self._registry.values():
+                ends.callback(server.reporter.close)
+            ends.callback(self._recorder.end)  # not before: who is killed below is on record as stopped
+            if not self._context.affinity.forked:
+                ends.callback(self._context.output.close)
+                ends.callback(self._context.affinity.leave)
+                self._kill_now()
 
     def _kill_now(self) -> None:
         if not self._context.affinity.forked:

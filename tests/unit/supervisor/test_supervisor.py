@@ -482,3 +482,21 @@ async def test_an_idle_supervisor_without_samples_has_nothing_to_do(
         with anyio.fail_after(5):  # its state is written down first
             while [timer for timer in timers if not timer.cancelled()]:  # noqa: ASYNC110 - timers tell nobody
                 await asyncio.sleep(0)
+
+
+async def test_an_end_whose_kill_fails_ends_all_the_rest(
+    directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor([], namespace="end", directories=directories)
+
+    def fail() -> None:
+        raise OSError("it cannot be killed")
+
+    await supervisor.__aenter__()
+    events = supervisor.events()
+    monkeypatch.setattr(supervisor._registry, "kill_now", fail)
+    with pytest.raises(OSError, match="it cannot be killed"):
+        await supervisor.close()
+    with anyio.fail_after(20):
+        assert [event async for event in events] == []
+    assert supervisor._recorder._ended
