@@ -1,6 +1,7 @@
 """`@dataclass` of the standard library, with methods that are generated when they are first used.
 
 To generate them takes most of what a dataclass costs; every command imports a hundred, and makes few.
+`InitVar` and `field(hash=...)` are refused with TypeError; a value that holds itself cannot be shown.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 Method = Callable[..., Any]
+_INIT_VAR = dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]  # noqa: SLF001 - nothing public tells
 
 
 def field_names(value: object) -> tuple[str, ...]:
@@ -133,10 +135,19 @@ def _dataclass(kind: Any = None, /, *, frozen: bool = False, **options: bool) ->
     _mark(frozen_bases, frozen=False)
     made = dataclasses.dataclass(**wanted | {"init": False, "repr": False, "eq": False})(kind)
     _mark([*frozen_bases, *([made.__dataclass_params__] if frozen else [])], frozen=True)
+    _refuse_unknown(made)
     for name, method in _methods(made, wanted, frozen=frozen):
         if name not in own:
             setattr(made, name, method)
     return made
+
+
+def _refuse_unknown(kind: Any) -> None:
+    """Raise TypeError for what the methods that are generated here would ignore."""
+    for one in kind.__dataclass_fields__.values():
+        if one.hash is not None or one._field_type is _INIT_VAR:  # noqa: SLF001
+            what = "InitVar" if one.hash is None else "field(hash=...)"
+            raise TypeError(f"{kind.__qualname__}.{one.name}: {what} needs the standard library's dataclass")
 
 
 def _mark(params: Iterable[Any], *, frozen: bool) -> None:

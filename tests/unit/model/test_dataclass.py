@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 import pickle
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, field, fields, replace
+from dataclasses import FrozenInstanceError, InitVar, field, fields, replace
 from typing import Any, ClassVar
 
 import pytest
@@ -106,3 +106,24 @@ def test_a_class_of_somebody_else_extends_it() -> None:
         Plain().size = 2  # type: ignore[misc]
     with pytest.raises(TypeError, match="cannot inherit non-frozen"):
         dataclasses.dataclass(type("Wrong", (Late,), {}))
+
+
+def test_what_it_would_ignore_is_refused() -> None:
+    def with_init_var() -> object:
+        @dataclass(frozen=True)
+        class Wrong:
+            child: InitVar[int]
+
+        return Wrong
+
+    def with_hash() -> object:
+        @dataclass(frozen=True)
+        class Wrong:
+            name: str = field(hash=False)
+
+        return Wrong
+
+    with pytest.raises(TypeError, match="Wrong.child: InitVar"):
+        with_init_var()
+    with pytest.raises(TypeError, match="Wrong.name: field"):
+        with_hash()
