@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from hostler.client.errors import Unreachable
-from hostler.client.log_reader import LogReader
+from hostler.client.log_reader import WholeLogReader
 from hostler.client.messages import render
 from hostler.client.place import PATIENCE, PAUSE, Attempts, Place
 from hostler.client.requests import WholeLog
@@ -76,7 +76,7 @@ def await_answer(place: Place, opened: sockets.socket, seconds: float) -> None:
 
 def read_lines(place: Place, log: WholeLog) -> Iterator[LogLine | LogEnd]:
     """All lines that are there, as they come. Raises Unreachable, and what is told instead."""
-    reader = LogReader(place, log)
+    reader = WholeLogReader(place, log)
     with open_socket(place) as opened:
         opened.sendall(reader.request)
         while not reader.has_ended:

@@ -14,7 +14,7 @@ from hostler.client.requests import WholeLog
 from hostler.control.log_shapes import LogEnd, LogLine
 
 
-class LogReader(BlockReader):
+class WholeLogReader(BlockReader):
     """Reads one such answer, which is there when `has_ended`."""
 
     def __init__(self, place: Place, log: WholeLog) -> None:
@@ -36,6 +36,7 @@ class LogReader(BlockReader):
         last: dict[str, Any] = msgspec.json.decode(blocks[-1])
         ends = list[LogEnd]()
         if "next" in last:
-            self.has_ended = bool(blocks.pop())
+            self.has_ended = True
+            blocks.pop()
             ends.append(msgspec.convert(last, LogEnd))
         return [*msgspec.json.decode(b"[%b]" % b",".join(blocks), type=list[LogLine]), *ends]

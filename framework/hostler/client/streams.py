@@ -10,7 +10,7 @@ from email.message import Message
 from typing import Any
 
 from hostler.client.errors import Unreachable
-from hostler.client.log_reader import LogReader
+from hostler.client.log_reader import WholeLogReader
 from hostler.client.messages import LONGEST_HEAD, headers_of, render, status_of
 from hostler.client.place import PATIENCE, PAUSE, Attempts, Place
 from hostler.client.requests import Call, WholeLog
@@ -77,7 +77,7 @@ async def exchange(place: Place, streams: Streams, call: Call[Any], seconds: flo
 
 async def read_lines(place: Place, log: WholeLog) -> AsyncIterator[LogLine | LogEnd]:
     """All lines that are there, as they come. Raises Unreachable, and what is told instead."""
-    reader = LogReader(place, log)
+    reader = WholeLogReader(place, log)
     streams = await open_streams(place)
     try:
         streams.writer.write(reader.request)
