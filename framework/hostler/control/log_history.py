@@ -123,44 +123,36 @@ def read_last(
 ) -> LogPage:
     """The last `count` lines in front of a cursor; without one also a line that has no end yet."""
     places = parse_cursor(before)
-    found = {log.server: _last_of(log, selection, count, places, unfinished) for log in logs}
-    merged = _merged(found.values())
-    kept = merged[_start_of_last(merged, count) :]
-    first: dict[str, str] = {}
-    for place, item in kept:
-        first.setdefault(item.server, place)
-    return LogPage(
-        [item for _, item in kept],
-        {name: first.get(name, one.last if one.items else one.first) for name, one in found.items()},
-        {name: one.last for name, one in found.items()},
-        more=len(kept) < len(merged) or any(one.more for one in found.values()),
-    )
+    kept: list[tuple[int, str, LogLine | RunMark]] = []
+    first, last, more = dict[str, str](), dict[str, str](), False
+    for log in logs:  # one by one: of hundreds, all their last lines are many
+        one = _last_of(log, selection, count, places, unfinished)
+        merged = [*merge(kept, _with_times(one.items), key=itemgetter(0))]
+        start = _start_of_last(merged, count + 1)  # the one more tells which runs begin behind it
+        kept, more = merged[start:], more or one.more or start > 0
+        first[log.server], last[log.server] = one.last if one.items else one.first, one.last
+    start = _start_of_last(kept, count)
+    for _, place, item in reversed(kept[start:]):
+        first[item.server] = place
+    return LogPage([item for _, _, item in kept[start:]], first, last, more=more or start > 0)
 
 
 # -- several servers -------------------------------------------------------------------------------
 
 
-def _merged(found: Iterable[_Found]) -> list[tuple[str, LogLine | RunMark]]:
-    """All items by time; those of one server stay in their own order, were the clock set back."""
-    several = [one.items for one in found if one.items]
-    if len(several) == 1:
-        return several[0]
-    timed = merge(*map(_with_times, several), key=itemgetter(0))
-    return [item for _, item in timed]
-
-
 def _with_times(
     items: Iterable[tuple[str, LogLine | RunMark]],
-) -> Iterator[tuple[int, tuple[str, LogLine | RunMark]]]:
+) -> Iterator[tuple[int, str, LogLine | RunMark]]:
+    """With the time by which they are merged; those of one server stay in order, were the clock set back."""
     latest = 0
     for place, item in items:
         latest = max(latest, item.time or 0)
-        yield latest, (place, item)
+        yield latest, place, item
 
 
-def _end_of_first(items: Sequence[tuple[str, LogLine | RunMark]], count: int) -> int:
+def _end_of_first(items: Sequence[tuple[int, str, LogLine | RunMark]], count: int) -> int:
     """Where the first so many lines end."""
-    for index, (_, item) in enumerate(items):
+    for index, (_, _, item) in enumerate(items):
         if isinstance(item, LogLine):
             if not count:
                 return index
@@ -168,7 +160,7 @@ def _end_of_first(items: Sequence[tuple[str, LogLine | RunMark]], count: int) ->
     return len(items)
 
 
-def _start_of_last(items: Sequence[tuple[str, LogLine | RunMark]], count: int) -> int:
+def _start_of_last(items: Sequence[tuple[int, str, LogLine | RunMark]], count: int) -> int:
     """Where the last so many lines begin, with the beginning of a run right before them."""
     return len(items) - _end_of_first(items[::-1], count)
 

@@ -71,6 +71,27 @@ def test_several_logs_of_many_files_are_read_by_time_with_one_file_of_each_open(
     assert [line.time for line in found] == sorted(line.time or 0 for line in found)
 
 
+def test_the_last_lines_of_several_logs_are_the_end_of_all_of_them(tmp_path: Path, web: Writer) -> None:
+    db = Writer(tmp_path, "db")
+    for number in range(42):
+        if number % 6 == 3:
+            web.again()  # then it prints nothing for a while
+        writer = web if number % 6 == 1 else db
+        stream: StreamName = "stderr" if number % 2 else "stdout"  # each line has its own time, then
+        writer.file.write(stream, b"line %d\n" % number)
+        time.sleep(0.0001)  # times are in microseconds
+    db.file.close()
+    logs = [db.log, web.log]
+
+    whole = read_after(logs, ALL, 1000, "").lines
+    ends = [read_last(logs, ALL, count) for count in range(1, 42)]
+
+    assert len(whole) == 42
+    for count, page in enumerate(ends, 1):
+        assert (page.lines, page.more) == (whole[-count:], True)
+        assert read_after(logs, ALL, 1000, page.previous).lines == page.lines
+
+
 def test_who_reads_while_an_index_is_about_to_be_renamed_misses_nothing(tmp_path: Path) -> None:
     web = Writer(tmp_path, max_size=100)
     web.file.write("stdout", b"one\n")
