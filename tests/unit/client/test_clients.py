@@ -123,7 +123,7 @@ async def test_problems_are_raised_as_errors(
     kind: str, make_spec: MakeSpec, directories: Directories
 ) -> None:
     broken = worker(make_spec, "/nowhere/prog", name="broken")
-    slow = make_spec("--delay", "60", name="slow", autostart=False)
+    slow = make_spec("--no-listen", name="slow", autostart=False)
     async with controlled(broken, slow, directories=directories) as daemon, twin_of(kind, daemon) as ask:
         with pytest.raises(RequestRefused, match="there is no server 'none'") as refusal:
             await ask("server", "none")
