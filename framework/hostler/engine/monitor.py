@@ -153,11 +153,14 @@ class Monitor:
             self._ready()
 
     def _take_health(self, health: HealthMonitor, plugin: PluginHealth) -> RunOutcome | None:
+        report = plugin.last
+        ends = isinstance(report, Unhealthy) and (report.permanent or report.fatal)
+        if isinstance(report, Unhealthy) and not ends and not self._run.process.alive():
+            return None  # its exit comes next, and says more than that it does not answer
         health.take(plugin)
         self._report_health(plugin)
         self._server.wake()
-        report = plugin.last
-        if isinstance(report, Unhealthy) and (report.permanent or report.fatal):
+        if isinstance(report, Unhealthy) and ends:
             return _unhealthy(f"{plugin.name}: {report.reason}", [report])
         if self._run.ready_at is None:
             if isinstance(report, Unhealthy) and report.hint and report.hint not in self._hints:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
@@ -15,6 +17,7 @@ from hostler import (
     Event,
     Exit,
     ExitCause,
+    HealthReported,
     Healthy,
     InvalidConfiguration,
     Launch,
@@ -23,6 +26,7 @@ from hostler import (
     PluginSpec,
     Report,
     ServerCrashed,
+    ServerView,
     StartupTimeout,
     State,
     Unhealthy,
@@ -137,6 +141,34 @@ async def test_failures_in_a_row_past_the_limit_are_a_crash(
     assert plugin.crashes[0].cause is ExitCause.UNHEALTHY
     assert plugin.crashes[0].unhealthy == Unhealthy("gone")
     assert plugin.crashes[0].killed
+
+
+class SeesTheEnd:
+    """A health plugin whose connection breaks off because the server has been killed."""
+
+    @hookimpl
+    async def health_check(
+        self, server: ServerView, endpoint: Endpoint | None
+    ) -> AsyncGenerator[Report, None]:
+        yield Healthy()
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        # The loop is held up: it does not see the end before the report.
+        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222
+        yield Unhealthy("the connection broke off")
+        await anyio.sleep_forever()
+
+
+async def test_what_only_follows_from_an_exit_is_not_reported(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    spec = make_spec(plugins=with_health(SeesTheEnd()), restart=replace(QUICK, max_restarts=0))
+    events: list[Event] = []
+    async with supervised(spec, directories) as supervisor:
+        supervisor.listen(events.append)
+        with pytest.raises(ServerCrashed, match="SIGKILL"):
+            await reaches_failed(supervisor["fake"])
+    assert [one.healthy for one in events if isinstance(one, HealthReported)] == [True]
 
 
 async def test_a_fatal_report_restarts_at_once(make_spec: MakeSpec, directories: Directories) -> None:
