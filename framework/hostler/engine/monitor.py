@@ -155,7 +155,7 @@ class Monitor:
     def _take_health(self, health: HealthMonitor, plugin: PluginHealth) -> RunOutcome | None:
         report = plugin.last
         ends = isinstance(report, Unhealthy) and (report.permanent or report.fatal)
-        if isinstance(report, Unhealthy) and not ends and not self._run.process.alive():
+        if isinstance(report, Unhealthy) and not ends and self._is_ending():
             return None  # its exit comes next, and says more than that it does not answer
         health.take(plugin)
         self._report_health(plugin)
@@ -173,6 +173,11 @@ class Monitor:
         reports = [one.last for one in lost if isinstance(one.last, Unhealthy)]
         reason = "; ".join(f"{one.name}: {one.complaint}" for one in lost)
         return _unhealthy(reason, reports) if lost else None
+
+    def _is_ending(self) -> bool:
+        """Whether the process has ended, or has been killed: its connections may break some time before."""
+        process = self._run.process
+        return not process.alive() or self._server.context.processes.is_dying(process.pid)
 
     def _report_health(self, plugin: PluginHealth) -> None:
         if plugin.fault:

@@ -153,8 +153,6 @@ class SeesTheEnd:
         yield Healthy()
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
-        # The loop is held up: it does not see the end before the report.
-        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222
         yield Unhealthy("the connection broke off")
         await anyio.sleep_forever()
 
