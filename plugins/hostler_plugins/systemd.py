@@ -38,6 +38,7 @@ class Systemd:
     status: bool = option(True, "Whether `systemctl status` shows the server's state")
     _socket: str = field(init=False, repr=False, default="")
     _first: int | None = field(init=False, repr=False, default=None)
+    _again: asyncio.TimerHandle | None = field(init=False, repr=False, default=None)
 
     @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
@@ -77,6 +78,8 @@ class Systemd:
             self._send(server, "WATCHDOG_USEC=0")
 
     def _tell(self, server: ServerView, text: str, *more: str) -> None:
+        if self._again is not None:  # what it would tell again holds no longer
+            self._again.cancel()
         status = (f"STATUS={' '.join(text.split())}",) if self.status else ()
         if more or status:
             self._send(server, *more, *status)
@@ -88,7 +91,8 @@ class Systemd:
             notify_systemd(self._socket, "\n".join(lines))
         except BlockingIOError:  # it has not read for a while: the next datagram tells the rest
             if "READY=1" in lines:  # else it would end the service
-                asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._send, server, "READY=1")
+                loop = asyncio.get_running_loop()
+                self._again = loop.call_later(_AGAIN_SECONDS, self._send, server, "READY=1")
         except OSError as error:
             self._socket = ""  # said once: nobody is there to listen any more
             text = f"systemd cannot be told anything any more: {error.strerror or error}"

@@ -137,6 +137,18 @@ async def test_a_manager_that_reads_late_hears_that_the_server_is_ready(
         await manager.hear("READY=1")
 
 
+async def test_a_manager_that_reads_late_does_not_hear_that_a_server_was_ready_which_has_stopped(
+    make_spec: MakeSpec, directories: Directories, manager: Manager, address: str
+) -> None:
+    fill(address)
+    async with keep(make_spec, directories, {"NOTIFY_SOCKET": address}, []) as supervisor:
+        await supervisor.wait_ready(timeout=20)
+        await supervisor["fake"].stop()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):  # it would have been told again after 0.1 s
+                await manager.hear("READY=1")
+
+
 async def test_outside_of_systemd_it_does_nothing(make_spec: MakeSpec, directories: Directories) -> None:
     events: list[Event] = []
     environ = {"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "40000"}
