@@ -7,7 +7,8 @@ import json
 import logging
 import socket
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from secrets import token_hex
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -178,9 +179,9 @@ class HttpServer:
         )
         result = await route.handler(call)
         if isinstance(result, EventStream | LogStream | WholeLog):
-            self._counts.note(route, 200)
+            begun = partial(self._counts.note, route, 200)
             with self._connections.streaming(), self._counts.streaming():
-                return await _stream(request, result)
+                return await _stream(request, result, begun)
         status, value = result
         return _answered(status, value)
 
@@ -230,12 +231,15 @@ async def _sent(request: web.BaseRequest, response: web.StreamResponse) -> web.S
     return response
 
 
-async def _stream(request: web.BaseRequest, stream: EventStream | LogStream | WholeLog) -> web.StreamResponse:
+async def _stream(
+    request: web.BaseRequest, stream: EventStream | LogStream | WholeLog, begun: Callable[[], None]
+) -> web.StreamResponse:
     response = web.StreamResponse(headers=_HEAD | (_LINES if isinstance(stream, WholeLog) else _SSE))
 
     async def write(data: bytes) -> None:
         if not response.prepared:
             await response.prepare(request)
+            begun()
         await response.write(data)
 
     try:

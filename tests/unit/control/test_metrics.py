@@ -30,7 +30,9 @@ from hostler import (
     __version__,
     hookimpl,
 )
-from scraped import OPEN_METRICS, Scrape, promtool, scrape
+from hostler.cli.client.transport import StreamRefused, stream
+from hostler.control.event_stream import EventStream
+from scraped import OPEN_METRICS, Scrape, Series, promtool, scrape
 from specs import MakeSpec, announced, worker
 from tcp_client import over_tcp
 
@@ -314,6 +316,24 @@ async def test_requests_are_counted_by_route_and_status_and_streams_while_they_l
         await writer.wait_closed()
         while found.value("control_streams") != 0:
             found = await scrape(client)
+
+
+async def test_a_stream_that_fails_before_it_begins_is_counted_as_one_answer(
+    directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:  # as without a free descriptor, which would be that of the tests, too
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(EventStream, "send_to", fail)
+    async with controlled(directories=directories) as client:
+        with pytest.raises(StreamRefused):
+            await asyncio.to_thread(
+                lambda: [*stream(client.control.socket, "/v1/events", "text/event-stream")]
+            )
+        found = await scrape(client)
+    counted = {one: value for one, value in found.values.items() if "requests" in one.name}
+    labels = ("route", "GET /v1/events"), ("status", "500")
+    assert counted == {Series("hostler_control_requests_total", labels): 1}
 
 
 # -- its form --------------------------------------------------------------------------------------
