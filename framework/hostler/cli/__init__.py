@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if words[:1] and words[0] in CLIENT_NAMES and not _asks_for_help(words):
         from hostler.cli.client.main import call as call_client  # noqa: PLC0415 - neither click nor the engine
 
-        raise SystemExit(call_client(words[0], words[1:]))
+        code = call_client(words[0], words[1:])
+        gc.freeze()  # see below
+        raise SystemExit(code)
     # Imports leave no garbage, and looking for it takes a fifteenth of a start.
     gc.disable()
     try:
@@ -46,4 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         call(arguments)
     finally:
+        # At its end Python looks through all that is there for garbage, which takes a tenth of a short call.
+        gc.freeze()
         gc.enable()
