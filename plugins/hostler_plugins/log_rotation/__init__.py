@@ -79,8 +79,6 @@ class LogRotation:
     @hookimpl
     async def pre_spawn(self, server: ServerView, launch: Launch) -> None:
         """Open the file and add it to the sinks, or fail before anything is started."""
-        from anyio import to_thread  # noqa: PLC0415 - `hostler check` needs none of it
-
         path = self._file(server.name, launch)
         log, sink = self._sinks(server, path)
         launch.defer(log.close_unused)
@@ -91,7 +89,7 @@ class LogRotation:
             await launch.confinement.enter(launch.cwd)  # refuses links that the server could have made
 
         try:
-            await to_thread.run_sync(log.open)
+            await self._open(log)
         except OSError as error:
             raise LogFileCreationFailed(
                 f"the log file {path} cannot be opened: {error.strerror}",
@@ -104,6 +102,22 @@ class LogRotation:
         launch.sinks.append(sink)
         launch.facts["log_file"] = path
         launch.facts["log"] = LogFiles(path)
+
+    async def _open(self, log: LogFile) -> None:
+        # The data directory is looked at on the loop before each start: to open a file in it takes less
+        # than to wake up a thread. Other folders may be on a disk that hangs.
+        if self.path is None or not self.path.is_absolute():
+            try:
+                log.open(patience=0.0)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+            else:
+                return
+
+        from anyio import to_thread  # noqa: PLC0415 - `hostler check` needs none of it
+
+        await to_thread.run_sync(log.open)
 
     def _sinks(self, server: ServerView, path: Path) -> tuple[LogFile, Sink]:
         """The file, and what writes to it."""

@@ -54,9 +54,9 @@ class LogFile:
         self._lost = 0
         self._reason = ""
 
-    def open(self) -> None:
-        """Open the file for writing, alone; OSError says why not."""
-        self._file.open(_WAIT_FOR_LOCK)
+    def open(self, patience: float = _WAIT_FOR_LOCK) -> None:
+        """Open the file for writing, alone, and wait so many seconds for that; OSError says why not."""
+        self._file.open(patience)
 
     def write(self, stream: StreamName, data: bytes) -> None:
         """Write one piece, rotating where lines end. OSError means that the piece is lost."""
