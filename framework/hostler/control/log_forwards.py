@@ -11,12 +11,14 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from heapq import merge
 from operator import itemgetter
+from typing import NamedTuple
 
 from hostler.control.log_history import (
     MOST_BYTES,
     LogPage,
     RunMark,
     ServerLog,
+    cursor_of,
     join_runs,
     parse_cursor,
     runs_between,
@@ -84,7 +86,7 @@ class LogReader:
         return tuple(
             server.name
             for server in self._servers
-            if server.has_lost or (is_lost and not server.has_place and server.place)
+            if server.has_lost or (is_lost and not server.has_place and server.has_log)
         )
 
 
@@ -93,6 +95,7 @@ class _ServerReader:
 
     def __init__(self, log: ServerLog, selection: Selection, places: Mapping[str, int], block: int) -> None:
         self.name = log.server
+        self.has_log = False
         self.has_place = False
         self.has_lost = False
         self._log = log
@@ -104,7 +107,7 @@ class _ServerReader:
     @property
     def place(self) -> str:
         """The cursor before the item that was given last, or behind all; "" where there is no log."""
-        return f"{self._id}-{self._offset}" if self._id else ""
+        return cursor_of(self._id, self._offset)
 
     def items(self) -> Iterator[tuple[int, LogLine | RunMark]]:
         """Each item with its time, or that of one before it, whichever is later."""
@@ -130,13 +133,14 @@ class _ServerReader:
         places, pauses = self._places, [*_PAUSES]
         while True:
             with open_parts(self._log.path, places) as parts:
-                part, place, following, is_known = _find(parts, places)
+                part, place, following, is_sure = _find(parts, places)
                 if part is None:
                     self.has_lost = places is not self._places
                     return
-                if not is_known and pauses:
+                if not is_sure and pauses:
                     time.sleep(pauses.pop())
                     continue
+                self.has_log = True
                 if places is self._places:
                     self.has_place = place is not None
                 elif place is None:
@@ -151,22 +155,32 @@ class _ServerReader:
                 return
 
 
-def _find(
-    parts: Generator[LogPart, None, None], places: Mapping[str, int]
-) -> tuple[LogPart | None, int | None, str, bool]:
-    """The file that one of these places is in, else the oldest; that place; the id of the file behind it.
+class _NextFile(NamedTuple):
+    """The file that is to be read next, and where: at that place, or the oldest from its beginning.
 
-    And whether that is sure: while files are renamed, some are there without their indexes.
+    `following` is the id of the file behind it. It is not sure while files are renamed: some are there
+    without their indexes then.
     """
+
+    part: LogPart | None
+    place: int | None
+    following: str
+    is_sure: bool
+
+
+def _find(parts: Generator[LogPart, None, None], places: Mapping[str, int]) -> _NextFile:
+    """The file that one of these places is in, else the oldest."""
     found: LogPart | None = None
-    place, own, following = None, "", ""
+    place, newer, following = None, "", ""
     indexed = set[bool]()
     for part in parts:
-        found, own, following = part, part.id, own
+        found, following = part, newer
+        newer = part.id or newer
         indexed.add(part.marks is not None)
         place = part.place_of(places)
         if place is not None:
             break
     parts.close()  # and the folder with it: of hundreds of servers one is open each
     is_lost = bool(places) and place is None
-    return found, place, following, len(indexed) < 2 or not (is_lost or following.startswith("x"))
+    is_sure = len(indexed) < 2 or not (is_lost or following.startswith("x"))
+    return _NextFile(found, place, following, is_sure)

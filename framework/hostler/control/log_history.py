@@ -108,6 +108,11 @@ def parse_cursor(text: str) -> dict[str, int]:
     return places
 
 
+def cursor_of(file_id: str, offset: int) -> str:
+    """The cursor of one server; "" in a file that is not known by anything yet."""
+    return f"{file_id}-{offset}" if file_id else ""
+
+
 def join_cursors(cursors: Iterable[str]) -> str:
     """The cursor that stands for those of several servers."""
     return ".".join(filter(None, cursors))
@@ -133,7 +138,7 @@ def read_last(
         first[log.server], last[log.server] = one.last if one.items else one.first, one.last
     start = _start_of_last(kept, count)
     for _, place, item in reversed(kept[start:]):
-        first[item.server] = place
+        first[item.server] = place or last[item.server]
     return LogPage([item for _, _, item in kept[start:]], first, last, more=more or start > 0)
 
 
@@ -177,17 +182,17 @@ def _last_of(
         for part, end in _parts_before(parts, places):
             whole = end if places else part.end()
             end = end if unfinished else whole  # noqa: PLW2901
-            last = last or f"{part.id}-{whole}"
+            last = last or cursor_of(part.id, whole)
             found: list[tuple[int, LogLine]] = []
             for start, line in PartLines(log.server, part, selection).backwards(0, end):
                 if lines == count or size > MOST_BYTES:
                     oldest = found[-1][0] if found else end
                     items[:0] = _with_runs(log, selection, part, found[::-1], oldest, end)
-                    return _Found(items, items[0][0] if items else last, last, more=True)
+                    return _Found(items, last, last, more=True)
                 found.append((start, line))
                 lines, size = lines + 1, size + len(line.text)
             items[:0] = _with_runs(log, selection, part, found[::-1], 0, end)
-            first = f"{part.id}-0"
+            first = cursor_of(part.id, 0) or first
     return _Found(items, first, last, more=False)
 
 
@@ -212,7 +217,7 @@ def _with_runs(
     """The lines of a file, and where runs begin between two offsets, each with the cursor before it."""
     file_id = part.id
     return [
-        (f"{file_id}-{offset}", item)
+        (cursor_of(file_id, offset), item)
         for offset, item in join_runs(runs_between(log, selection, part, start, end), lines)
     ]
 

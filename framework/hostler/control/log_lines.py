@@ -156,7 +156,7 @@ class PartLines:
         behind = start + len(raw) if has_end or len(raw) >= BLOCK else start
         mark = self._mark_at(start)
         text = raw.removesuffix(b"\n").removesuffix(b"\r")[:LONGEST].decode("utf-8", "replace")
-        partial, cursor = not has_end or len(raw) > LONGEST + 2, f"{self._id}-{behind}"
+        partial, cursor = not has_end or len(raw) > LONGEST + 2, f"{self._id}-{behind}" if self._id else ""
         if mark is None:
             line = LogLine(None, self._server, None, None, None, text, cursor, partial)
         else:

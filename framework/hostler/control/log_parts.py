@@ -19,6 +19,7 @@ from hostler.control.compressed_log import CompressedLog
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_MISSING = 2  # numbers in a row: while files are renamed, one is
 _BLOCK = 64 * 1024
+_FIRST_LINE = 1024  # more of it does not count
 _LONG = 1024 * 1024  # more without a line end is not waited for
 _IN_MEMORY = 64 * 2**20
 _MOMENT = 0.001
@@ -56,7 +57,7 @@ class LogPart:
         self._size = found.st_size
         self._compressed = CompressedLog() if name.suffix else None
         self._unpacked: IO[bytes] | None = None
-        self._first_line_id = ""
+        self._id_of_line: str | None = None
         self.marks = marks
         self.identity = _identity(found)
         self.changed_at = found.st_mtime
@@ -76,14 +77,19 @@ class LogPart:
 
     @property
     def id(self) -> str:
-        """What a place in it is known by; without an index that is made from its first line."""
+        """What a place in it is known by; "" before it has its first line, where it has no index.
+
+        Without an index it is made from the name of the log and that line.
+        """
         return self._id_without_index() if self.marks is None else self.marks.id
 
     def _id_without_index(self) -> str:
-        if not self._first_line_id:
-            line, end, _ = self.read(0, 1024).partition(b"\n")
-            self._first_line_id = f"x{blake2b(line, digest_size=8).hexdigest()}" if end else "x"
-        return self._first_line_id
+        if self._id_of_line is None:
+            data = self.read(0, _FIRST_LINE)
+            line, end, _ = data.partition(b"\n")
+            digest = blake2b(line, digest_size=8, key=os.fsencode(self._name.log.name)[-64:]).hexdigest()
+            self._id_of_line = f"x{digest}" if end or len(data) == _FIRST_LINE else ""
+        return self._id_of_line
 
     def is_that(self, identity: tuple[int, int], file_id: str) -> bool:
         """Whether it is the file that was known by these: another one can have its inode by now."""

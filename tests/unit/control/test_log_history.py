@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hostler import StreamName
 from hostler.control.log_forwards import LogReader, read_after
-from hostler.control.log_history import RunMark, read_last
+from hostler.control.log_history import RunMark, ServerLog, read_last
 from hostler.control.log_lines import LogLine, Selection
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,6 +108,42 @@ def test_who_reads_while_an_index_is_about_to_be_renamed_misses_nothing(tmp_path
 
     renamed.join()
     assert (page.missed, texts(page.lines)) == ((), [f"line {number}" for number in range(20)])
+
+
+def test_without_an_index_logs_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
+    writers = [Writer(tmp_path, name, index=None, max_size=100) for name in ("db", "web")]
+    cursor, found = "", list[tuple[str, str]]()
+    for number in range(60):
+        writers[number % 3 % 2].file.write("stdout", b"line %d\n" % (number // 6))
+        page = read_after([writer.log for writer in writers], ALL, 1000, cursor)
+        assert not page.missed
+        found += [(line.server, line.text) for line in page.lines]
+        cursor = page.next
+    for writer in writers:
+        writer.file.close()
+
+    assert found == [(["db", "web"][at % 3 % 2], f"line {at // 6}") for at in range(60)]
+
+
+def test_without_an_index_a_file_without_a_whole_line_is_no_place_yet(tmp_path: Path) -> None:
+    log = ServerLog("web", tmp_path / "web.log")
+    (tmp_path / "web.log.1").write_text("one\n")
+    log.path.touch()
+    first = read_after([log], ALL, 1000, "")
+    log.path.write_text("ha")
+    last = read_last([log], ALL, 1000)
+    log.path.write_text("half\n")
+    following = [read_after([log], ALL, 1000, page.next) for page in (first, last)]
+    before = read_last([log], ALL, 1000, read_last([log], ALL, 1).previous)
+
+    assert (texts(first.lines), texts(last.lines)) == (["one"], ["one", "ha"])
+    assert [(texts(page.lines), page.missed) for page in following] == [(["half"], ())] * 2
+    assert texts(before.lines) == ["one"]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    log.path.touch()
+    emptied = read_after([log], ALL, 1000, first.next)
+    assert (emptied.missed, read_after([log], ALL, 1000, emptied.next).missed) == (("web",), ())
 
 
 # -- the seam --------------------------------------------------------------------------------------
