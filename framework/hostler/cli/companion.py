@@ -34,15 +34,17 @@ class Companion:
         """The pid of the command, None before its start."""
         return None if self._process is None else self._process.pid
 
-    async def start(self, servers: Collection[Server], names: Sequence[str]) -> int:
+    async def start(
+        self, servers: Collection[Server], names: Sequence[str], prefix: Sequence[str] = ()
+    ) -> int:
         """Start it with the addresses of the servers; an exit code as of a shell where it cannot be run.
 
-        `names` are those of the call.
+        `names` are those of the call, `prefix` stands in front of the command.
         """
         env = os.environ | addresses(servers, names)
         try:
             with _marked():
-                start = asyncio.create_subprocess_exec(*self._argv, env=env, **self._jobs.options)
+                start = asyncio.create_subprocess_exec(*prefix, *self._argv, env=env, **self._jobs.options)
                 self._process = await start
         except FileNotFoundError:
             self._view.show_message(f"{self._argv[0]}: no such program", error=True)

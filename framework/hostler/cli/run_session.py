@@ -66,6 +66,7 @@ class RunSession:
         keep_session_keys(configuration.servers.values())
         self._supervisor = Supervisor(choice.of(configuration))
         self._supervisor.adopt_orphans()
+        self._prefix = self._supervisor.raise_descriptor_limit()
         self._orphans = OrphanReaper(self._started)
         self._stop = asyncio.Event()
         again, is_ending = (lambda environ: choice.of(load(environ))), self._stop.is_set
@@ -83,8 +84,7 @@ class RunSession:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._showing: set[asyncio.Task[Any]] = set()
         self._shown_until = float("inf")
-        self._is_killing = False
-        self._is_unread = False
+        self._is_killing, self._is_unread = False, False
         self._signal, self._signalled_at = 0, 0.0
 
     async def run(self) -> int:
@@ -141,7 +141,7 @@ class RunSession:
             return 128 + (self._signal or signal.SIGTERM)
         if supervisor.ended_by or any(one.state is State.FAILED for one in supervisor.servers.values()):
             return 1
-        if code := await companion.start(supervisor.servers.values(), self._names):
+        if code := await companion.start(supervisor.servers.values(), self._names, self._prefix()):
             return code
         # What came while the command was being started: a Ctrl-C was ours until it had the terminal.
         if self._stop.is_set() or supervisor.ended_by:

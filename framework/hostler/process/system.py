@@ -15,6 +15,7 @@ from hostler.process.disk.watchdog_client import WatchdogClient
 from hostler.process.net.listeners import may_read_descriptors, user_of
 from hostler.process.net.ownership import listening_sockets, who_listens
 from hostler.process.net.ports import check_port_free, free_port, needs_only_time
+from hostler.process.spawn.descriptor_limit import DescriptorLimit
 from hostler.process.spawn.environment import MARKER
 from hostler.process.spawn.exits import Process
 from hostler.process.spawn.spawn import spawn
@@ -29,7 +30,7 @@ from hostler.process.tree.usage import TreeMemory, tree_memory, tree_usage
 class Processes:
     """The processes of this machine. Errors and deadlines are those of the functions behind it.
 
-    `watchdog` ends the servers with `guard = true` when this process dies.
+    `watchdog` ends the servers with `guard = true` when this process dies. `descriptors` is its limit.
     """
 
     # What keeps nothing from call to call is the function itself.
@@ -42,11 +43,14 @@ class Processes:
 
     def __init__(self) -> None:
         self._snapshot = ProcessTableSnapshot()
+        self.descriptors = DescriptorLimit()
         self.watchdog = WatchdogClient()
 
     def spawn(self, launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None) -> Process:
         """Start the command of a launch."""
-        process = spawn(launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd)
+        nofile = self.descriptors.option
+        process = spawn(launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd, nofile=nofile)
+        self.descriptors.note(process.exit_fd)
         if MARKER not in launch.host_env:  # a command that was started for a server is a member of its tree
             self._snapshot.note_leader(process)
         return process

@@ -62,6 +62,11 @@ class Essentials:
                 with suppress(ServerError):
                     await self._stop()
 
+    def is_over(self, server: SupervisedServer) -> bool:
+        """Whether a server does nothing any more, or cannot be stopped although the run is to end."""
+        at_rest = server.is_settled() and not server.is_revivable
+        return at_rest or (self.ended_by is not None and server.status.unkillable is not None)
+
     def _report(self, end: EssentialEnd) -> None:
         server = self._servers[end.server]
         how = "has done its work" if server.state is State.STOPPED else "has failed"

@@ -13,7 +13,6 @@ from typing import Literal, Self
 import anyio
 
 from hostler.concurrency.broadcast import Broadcast
-from hostler.engine.server import SupervisedServer
 from hostler.errors import ServerError
 from hostler.events.events import Event, events_dropped
 from hostler.model.diff import Changes
@@ -88,6 +87,14 @@ class Supervisor:
         """
         self._context.processes.adopt_orphans()
 
+    def raise_descriptor_limit(self) -> Callable[[], list[str]]:
+        """Let this process open files up to its hard limit once it needs to, on Linux with `prlimit`.
+
+        Servers keep its soft limit, and so do your own commands behind the words that the result gives.
+        """
+        self._context.processes.descriptors.allow()
+        return self._context.processes.descriptors.prefix
+
     # -- what there is ------------------------------------------------------------------------
 
     @property
@@ -149,11 +156,7 @@ class Supervisor:
 
         So it ends when an essential server has ended, and all others are stopped.
         """
-
-        def over(server: SupervisedServer) -> bool:
-            at_rest = server.is_settled() and not server.is_revivable
-            return at_rest or (self.ended_by is not None and server.status.unkillable is not None)
-
+        over = self._essentials.is_over
         self._context.affinity.check()
         await self._reloader.finished()
         while busy := [server for server in self._registry.values() if not over(server)]:
@@ -264,7 +267,8 @@ class Supervisor:
         failure: ServerError | None = None
 
         try:
-            await self._sweep()
+            for notice in await removed_leftovers(self._context, next(iter(self), "")):
+                self._publish(notice)
             async with anyio.create_task_group() as tasks:
                 self._registry.begin(tasks)
                 tasks.start_soon(sample_memory, self._registry, self._registry.changed)
@@ -313,11 +317,6 @@ class Supervisor:
         if self._engine is not None and self._context.affinity.loop_runs_here:
             self._engine.cancel()
             self._observers.cancel()
-
-    async def _sweep(self) -> None:
-        """Clean up after supervisors that were killed, whichever servers they had."""
-        for notice in await removed_leftovers(self._context, next(iter(self), "")):
-            self._publish(notice)
 
     def _publish(self, event: Event) -> None:
         self._channel.publish(event)

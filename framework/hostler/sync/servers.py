@@ -183,6 +183,11 @@ class BlockingSupervisor(Twin[Supervisor], Mapping[str, BlockingServer]):
         """See Supervisor.adopt_orphans."""
         self._portal.call(self._original.adopt_orphans)
 
+    def raise_descriptor_limit(self) -> Callable[[], list[str]]:
+        """See Supervisor.raise_descriptor_limit."""
+        prefix: Callable[[], list[str]] = self._portal.call(self._original.raise_descriptor_limit)
+        return prefix
+
     def changes(self, configuration: ConfigurationSource) -> Changes:
         """See Supervisor.changes."""
         changes: Changes = self._portal.call(self._original.changes, configuration)

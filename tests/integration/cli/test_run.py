@@ -16,6 +16,7 @@ import psutil
 import pytest
 from cli_project import eventually
 from controlled import short_folder
+from hostler.process.spawn.privileges import limit_prefix
 from hostler_process import Configure, Run, Start, server_table
 
 FLOOD = """
@@ -63,6 +64,19 @@ def test_a_limit_of_descriptors_is_named_and_no_other(configure: Configure, run:
     assert "w server not started: " in done.stderr
     assert "ulimit -n" in done.stderr
     assert "ulimit -u" not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not limit_prefix("--nofile"), reason="there is no prlimit")
+def test_hostler_has_as_many_descriptors_as_it_may_and_what_it_starts_keeps_the_soft_limit(
+    configure: Configure, run: Run
+) -> None:
+    command = "command = ['sh', '-c', 'ulimit -Sn; exec sleep 60']\nport = false\nstartup_timeout = '20s'\n"
+    ready = "plugins = { log-ready = { pattern = '^40$' } }\n"
+    configure(text="".join(f"[servers.w{number}]\n{command}{ready}" for number in range(12)))
+    words = ("run", "--", "sh", "-c", "ulimit -Sn; ulimit -Hn; grep 'open files' /proc/$PPID/limits")
+    done = run(*words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 200)))
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"40\n200\nMax open files +200 +200 +files *\n", done.stdout)
 
 
 @pytest.mark.requirement("R31", "R32")

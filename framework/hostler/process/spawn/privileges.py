@@ -100,10 +100,11 @@ def build_prefix(launch: Launch, account: Account | None) -> Prefix:
     return Prefix((*argv, "--"), tuple(missing), None)
 
 
-def limit_prefix(option: str) -> list[str]:
-    """What sets a limit before the command can start anything; nothing where the tool is missing."""
-    tool = _find_tool("prlimit") if option else None
-    return [] if tool is None else [tool, option]
+def limit_prefix(*options: str) -> list[str]:
+    """What sets limits before the command can start anything; nothing where the tool is missing."""
+    given = [option for option in options if option]
+    tool = _find_tool("prlimit") if given else None
+    return [] if tool is None else [tool, *given]
 
 
 def _keep(capabilities: Collection[str] | None) -> list[str]:

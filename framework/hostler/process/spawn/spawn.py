@@ -30,13 +30,16 @@ _ENV = "/usr/bin/env"
 _ACCESS_SECONDS = 10.0  # a disk that hangs, or its user does not let it end
 
 
-def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None) -> Process:
+def spawn(
+    launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None, nofile: str = ""
+) -> Process:
     """Start the command of a launch in a session of its own, watched by the running event loop.
 
     The descriptors are written to where the launch says "capture" and stay open here. The child gets
     exactly `launch.env` and the marker of this run. It dies with the calling thread, where the system
-    can do that. Raises ProcessSpawnFailed (`permanent` unless trying again may help) and
-    EnvironmentSetupFailed for a user, group or limit that cannot be set.
+    can do that. `nofile` is the option of prlimit for a limit of open files that is not ours. Raises
+    ProcessSpawnFailed (`permanent` unless trying again may help) and EnvironmentSetupFailed for a user,
+    group or limit that cannot be set.
     """
     # The loop watches the exit: without one nothing is started, rather than a child that nobody reaps.
     asyncio.get_running_loop()
@@ -44,7 +47,7 @@ def spawn(launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int 
     try:
         mark = mark_option(run_id, launch.limits)
         lends = may_lend()
-        argv, prefix = _command(launch, [] if lends else limit_prefix(mark))
+        argv, prefix = _command(launch, limit_prefix(nofile, "" if lends else mark))
         started = time.monotonic()
         unmarked = bool(mark) and mark not in argv
         with lent_mark(run_id) if unmarked and lends else nullcontext():
