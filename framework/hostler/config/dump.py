@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import date, time
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from hostler.config.resolve.control_table import ResolvedControl
 from hostler.config.resolve.listener_tables import ResolvedListener

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from hostler.errors import Problem
 from hostler.model.choices import (
@@ -18,10 +18,12 @@ from hostler.model.choices import (
     StopMode,
     StopSignal,
 )
-from hostler.model.dataclass import dataclass
+from hostler.model.dataclass import dataclass, field_names
 from hostler.model.dependencies import Need, Needs, as_needs
 from hostler.model.secret import Secret
 from hostler.secrets.masking import Masker
+
+Spec = TypeVar("Spec", bound="PluginSpec | RestartPolicy | ServerSpec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,14 @@ def environ_of(spec: ServerSpec | ListenerSpec, own: Mapping[str, str]) -> Mappi
     if not spec.environ:
         return own
     return {name: value for name, value in {**own, **spec.environ}.items() if value is not None}
+
+
+def with_read(spec: Spec, **values: object) -> Spec:
+    """The spec with these values, which readers gave: to read them once more is a third of a load."""
+    made = object.__new__(type(spec))
+    for name in field_names(spec):
+        object.__setattr__(made, name, values[name] if name in values else getattr(spec, name))
+    return made
 
 
 def _convert_fields(made: ControlSpec | EnvFile | PluginSpec | RestartPolicy | ServerSpec, key: str) -> None:

@@ -136,6 +136,12 @@ def test_relative_paths_start_from_the_file_that_names_them(write: Write, tmp_pa
     assert web.plugins[0].options["source"] == f"{tmp_path}/lib/x"
 
 
+def test_a_file_that_is_named_with_dots_has_its_folder_without(write: Write, tmp_path: Path) -> None:
+    write("a.toml", "servers.a.command = ['x']")
+    (tmp_path / "sub").mkdir()
+    assert load(tmp_path / "sub" / ".." / "a.toml").servers["a"].cwd == tmp_path
+
+
 def test_dots_in_a_path_are_kept_where_a_symlink_makes_them_mean_another_place(
     write: Write, tmp_path: Path
 ) -> None:

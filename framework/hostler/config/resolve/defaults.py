@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from hostler.config.resolve.cross_checks import class_of, needs_port
 from hostler.config.source.merge import merge

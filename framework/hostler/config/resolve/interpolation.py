@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from hostler.model.dataclass import dataclass
 from hostler.model.interpolation import (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from msgspec.structs import replace
 
 from hostler.errors import PluginError, Problem
 from hostler.model.interpolation import escape, expand, names
@@ -16,7 +19,7 @@ from hostler.model.schema.fields import word
 from hostler.model.schema.server_keys import SERVER_KEYS
 from hostler.model.schema.tree import Node, plain, quoted, unfilled, with_children
 from hostler.model.secret import Secret
-from hostler.model.spec import PluginSpec
+from hostler.model.spec import PluginSpec, with_read
 
 Spec = TypeVar("Spec", bound=PluginSpec)
 
@@ -32,8 +35,15 @@ def read_plugins(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> 
     return tuple(
         read_plugin(PluginSpec, name, child, environ, found)
         for name, child in node.value.items()
-        if not _is_key_of_server(name, child, node, found) and not is_off(PluginSpec(name, {}), child, found)
+        if not _is_key_of_server(name, child, node, found)
+        and not is_off(bare(PluginSpec, name), child, found)
     )
+
+
+@lru_cache(maxsize=64)
+def bare(kind: type[Spec], name: str) -> Spec:
+    """A plugin without options; hundreds of servers have the same ones, and to make a spec is to check it."""
+    return kind(name)
 
 
 def _is_key_of_server(name: str, node: Node, plugins: Node, found: Diagnostics) -> bool:
@@ -88,10 +98,11 @@ def read_plugin(
 ) -> Spec:
     """The spec of one plugin that is switched on; mistakes go to the findings."""
     use = _use(node.value["use"], environ, found) if "use" in node.value else None
-    spec = kind(name, _options(node, plain), use)
+    spec: Spec = bare(kind, name)  # type: ignore[arg-type]  # every class is hashable
+    spec = with_read(spec, options=_options(node, plain), use=use)
     filled = map_secrets(node, spec, lambda table: _read_secret(table, environ, found))
     if filled is not node:
-        node, spec = filled, replace(spec, options=_options(filled, plain))
+        node, spec = filled, with_read(spec, options=_options(filled, plain))
     if not found.has_problem(node):
         found.problems.extend(_problems(node, spec))
     return spec
@@ -129,7 +140,7 @@ def _problems(node: Node, spec: PluginSpec) -> list[Problem]:
 
 def _unfilled(node: Node, spec: PluginSpec) -> PluginSpec:
     use = node.value.get("use")
-    return replace(spec, options=_options(node, unfilled), use=None if use is None else unfilled(use))
+    return with_read(spec, options=_options(node, unfilled), use=None if use is None else unfilled(use))
 
 
 def _without_values(said: list[Problem], of_raw: list[Problem], node: Node) -> list[Problem]:
@@ -153,7 +164,7 @@ def _placed(problem: Problem, node: Node) -> Problem:
     key = f"{node.key}.{problem.key}" if problem.key else node.key
     within = [child for child in node.walk() if f"{key}.".startswith((f"{child.key}.", f"{child.key}["))]
     place = max(within, key=lambda child: len(child.key)).place
-    return replace(problem, key=key, file=place.file, line=place.line)
+    return dataclasses.replace(problem, key=key, file=place.file, line=place.line)
 
 
 # -- secrets among the options: tables where the class declares the type Secret --------------------

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hostler.config.resolve.interpolation import Names, fill, fill_env, is_known_at_start
 from hostler.config.resolve.plugin_tables import read_plugins
@@ -20,11 +20,11 @@ from hostler.model.schema.command import command
 from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.external_values import env_files, path, variables
 from hostler.model.schema.fields import Reader, entries
-from hostler.model.schema.paths import is_path
+from hostler.model.schema.paths import is_path, tidy
 from hostler.model.schema.python_values import server_name
 from hostler.model.schema.server_keys import FILLED_AT_START, IN_SERVER, SERVER_KEYS, TOP, readers
 from hostler.model.schema.tree import Node
-from hostler.model.spec import ServerSpec
+from hostler.model.spec import ServerSpec, with_read
 from hostler.model.validation import ResolvedServer
 
 _DEFAULT_HOST = "127.0.0.1"
@@ -51,7 +51,7 @@ def read_server(name: str, node: Node, context: ResolveContext, found: Diagnosti
 
     _note_dotted_names(node, found)
     node, known = _filled(name, node, context, found)
-    values: dict[str, Any] = {"name": name, "cwd": context.folder, "secrets": frozenset(known.secrets)}
+    values: dict[str, Any] = {"name": name, "cwd": tidy(context.folder), "secrets": frozenset(known.secrets)}
     values |= entries(node, _fields(context), found) or {}
 
     if _has_no_port(node):
@@ -64,7 +64,13 @@ def read_server(name: str, node: Node, context: ResolveContext, found: Diagnosti
     if "needs" in node.value and found.has_problem(node.value["needs"]):
         values.pop("needs", None)
 
-    return None if named is None else ResolvedServer(node, ServerSpec(**values))
+    return None if named is None else ResolvedServer(node, with_read(_plain(), **values))
+
+
+@lru_cache(maxsize=1)
+def _plain() -> ServerSpec:
+    """A server of which nothing is configured."""
+    return ServerSpec(name="server", cwd=Path("/"))
 
 
 def _note_dotted_names(node: Node, found: Diagnostics) -> None:
@@ -148,7 +154,7 @@ def _filled(name: str, node: Node, context: ResolveContext, found: Diagnostics) 
         # The host may use the name; everything else may use both.
         table["host"] = fill(table["host"], known, found)
         own["server.host"] = str(table["host"].value)
-    known = replace(known, server=own)
+    known = Names(context.environ, own, known.has_port, secrets=known.secrets)
 
     for key, child in table.items():
         if key == "env":

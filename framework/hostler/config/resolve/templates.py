@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from hostler.config.source.merge import merge
-from hostler.model.dataclass import dataclass
 from hostler.model.interpolation import MalformedReference, TemplateText, expand, names
 from hostler.model.schema.diagnostics import Diagnostics, likely, shown
 from hostler.model.schema.tree import Node, below, moved, portable, quoted, with_children
@@ -25,8 +26,7 @@ _NODE = 32
 _STRINGS_ONLY = ("command", "env")
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """One template: what its servers have in common, and its parameters, each with its default or None.
 
     `is_valid` tells whether its parameters are declared and referred to as they may be.

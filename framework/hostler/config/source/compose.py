@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import reduce
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from hostler.config.resolve.interpolation import Names, fill
 from hostler.config.source.merge import merge, with_switches

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import reduce
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hostler.config.source.overrides import Setting, Settings, settings_of, tree_of
 from hostler.errors import Problem
@@ -216,7 +216,7 @@ def _changed_at(node: Node, path: Sequence[str], change: Callable[[Node], Node])
     if not path:
         return change(node)
     first, *rest = path
-    if not isinstance(node.value, dict) or first not in {_ANY, *node.value}:
-        return node
-    changed = {n: _changed_at(child, rest, change) for n, child in node.value.items() if first in {_ANY, n}}
-    return replace(node, value=node.value | changed)
+    names = node.table if first == _ANY else {first} & node.table.keys()
+    changed = {name: _changed_at(node.value[name], rest, change) for name in names}
+    is_other = any(child is not node.value[name] for name, child in changed.items())
+    return replace(node, value=node.value | changed) if is_other else node

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 _ARGV = "write command, a list with the program and its arguments"
@@ -157,6 +158,7 @@ _CHOICES: Mapping[str, str] = MappingProxyType(
 )
 
 
+@lru_cache(maxsize=256)  # of each plugin of each server is asked whether it is such a word
 def advice(name: str) -> str:
     """What to write for a key of another tool; "" where it is known from none."""
     return _with(_ADVICE, _plain(name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from hostler.model.dependencies import Condition, Need, Needs, OnRestart
 from hostler.model.schema import fields

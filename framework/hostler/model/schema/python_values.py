@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import signal
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from msgspec.structs import replace
 
 from hostler.errors import InvalidConfiguration
 from hostler.model.schema import fields
@@ -132,7 +134,7 @@ def _plugins(node: Node, found: Diagnostics) -> tuple[PluginSpec, ...] | None:
 def _plugin(name: str, node: Node, found: Diagnostics) -> PluginSpec | None:
     match node.value:
         case PluginSpec():
-            return replace(node.value, name=name)
+            return dataclasses.replace(node.value, name=name)
         case True:
             return PluginSpec(name)
         case dict() as options:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import partial
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ from hostler.model.schema.command import command
 from hostler.model.schema.external_values import env_files, path, variables
 from hostler.model.schema.needs import needs
 from hostler.model.schema.words import choice
-from hostler.model.spec import RestartPolicy
+from hostler.model.spec import RestartPolicy, with_read
 
 LAYER = ("servers", "templates")
 IN_PROFILE = (*LAYER, "defaults", "listeners", "control")
@@ -202,7 +203,7 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             " as healthy, and each that has reported has failed too often",
         ),
         "restart": Key(
-            fields.restart(readers(RESTART_KEYS), RestartPolicy),
+            fields.restart(readers(RESTART_KEYS), partial(with_read, RestartPolicy())),
             "table",
             {"$ref": "#/definitions/restart"},
             "What happens after a crash",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from hostler.errors import InvalidConfiguration, Problem
-from hostler.model.dataclass import dataclass
 from hostler.model.interpolation import expand
 
 KeyPath: TypeAlias = tuple[str | int, ...]
@@ -22,8 +23,7 @@ _DEEPEST = 50
 _WIDEST_INTEGER = 2**63
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a value stands: the file as the user named it, the line, and where relative paths start.
 
     `file` is a str where it is no file, such as "--set servers.web.port=3000". `find_line` is asked for the
@@ -41,8 +41,7 @@ class Place:
         return None if self.find_line is None else self.find_line()
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One value: a dict or list of nodes, or a scalar.
 
     `source_text` is the text before `${...}` was filled in, where there was any. `off` marks a plugin that
@@ -94,6 +93,8 @@ def parse_tree(value: object, place: Callable[[KeyPath], Place], path: KeyPath =
         raise _unusable(here, key, f"nested deeper than {_DEEPEST} levels")
 
     match value:
+        case str():  # first: most are, and to look for a Mapping takes longest
+            return Node(value, here, key)
         case Mapping():
             return Node(_branches(value, place, path, key), here, key)
         case list() | tuple():
