@@ -185,11 +185,10 @@ def _last_of(
             last = last or cursor_of(part.id, whole)
             found: list[tuple[int, LogLine]] = []
             for start, line in PartLines(log.server, part, selection).backwards(0, end):
-                if lines == count or size > MOST_BYTES:
-                    oldest = found[-1][0] if found else end
-                    items[:0] = _with_runs(log, selection, part, found[::-1], oldest, end)
-                    return _Found(items, last, last, more=True)
                 found.append((start, line))
+                if lines == count or size > MOST_BYTES:
+                    items[:0] = _with_runs(log, selection, part, found[::-1], start, end)
+                    return _Found(items, last, last, more=True)
                 lines, size = lines + 1, size + len(line.text)
             items[:0] = _with_runs(log, selection, part, found[::-1], 0, end)
             first = cursor_of(part.id, 0) or first

@@ -83,12 +83,13 @@ def test_the_last_lines_of_several_logs_are_the_end_of_all_of_them(tmp_path: Pat
     db.file.close()
     logs = [db.log, web.log]
 
-    whole = read_after(logs, ALL, 1000, "").lines
-    ends = [read_last(logs, ALL, count) for count in range(1, 42)]
+    whole = read_after(logs, ALL, 1000, "").items
+    ends = [read_last(logs, ALL, count) for count in range(42)]
 
-    assert len(whole) == 42
-    for count, page in enumerate(ends, 1):
-        assert (page.lines, page.more) == (whole[-count:], True)
+    for count, page in enumerate(ends):
+        start = len(whole) - len(page.items)
+        assert (len(page.lines), page.items, page.more) == (count, whole[start:], True)
+        assert isinstance(whole[start - 1], LogLine)  # the runs that began after it are all there
         assert read_after(logs, ALL, 1000, page.previous).lines == page.lines
 
 
