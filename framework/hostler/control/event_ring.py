@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from hostler import Event, MemorySampled, Notice, Supervisor
+from hostler import Event, MemorySampled, Notice, PluginNote, Supervisor
 from hostler.control.former_servers import FormerServers
 from hostler.control.memory import MemoryHistory
 
@@ -17,7 +17,7 @@ KEPT = 8192
 
 _MOST_BYTES = 4 * 2**20
 _OVERHEAD = 256  # of an event without long texts
-_LONG = ("text", "reason", "error", "details", "env", "exit", "record")
+_LONG = ("text", "reason", "error", "stdout", "stderr", "plugins", "details", "env")
 _LONGEST_NUMBER = 18  # digits
 
 
@@ -124,7 +124,8 @@ class EventRing:
 
 def _size(event: Event) -> int:
     """About how many bytes an event takes; only what may be long is looked at, as this delays a restart."""
-    values = [value for name in _LONG if (value := getattr(event, name, None))]
+    inner = getattr(event, event.unfolded, event)
+    values = [value for name in _LONG if (value := getattr(inner, name, None))]
     return _OVERHEAD + (sum(map(_length, values)) if values else 0)
 
 
@@ -132,10 +133,10 @@ def _length(value: object) -> int:
     match value:
         case str():
             return len(value)
-        case Mapping():
-            return sum(_length(key) + _length(item) for key, item in value.items())
+        case PluginNote():
+            return len(value.text)
         case tuple() | list():
             return sum(map(_length, value))
-        case _ if is_dataclass(value):
-            return _OVERHEAD + sum(_length(getattr(value, one.name)) for one in fields(value))
+        case Mapping():
+            return sum(_length(key) + _length(item) for key, item in value.items())
     return 0

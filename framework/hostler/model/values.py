@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import field
 from enum import Enum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -146,10 +147,15 @@ class Exit:
     def description(self) -> str:
         """The end in words: "exit code 1", "killed by SIGKILL", "not started"."""
         if self.signal is not None:
-            unnamed = f"signal {self.signal}"  # most of the real-time ones
-            return f"killed by {next((one.name for one in signal.Signals if one == self.signal), unnamed)}"
+            return f"killed by {signal_name(self.signal) or f'signal {self.signal}'}"
         unknown = "not started" if self.pid is None else "unknown exit status"
         return unknown if self.code is None else f"exit code {self.code}"
+
+
+@lru_cache
+def signal_name(number: int) -> str | None:
+    """The name of a signal, such as "SIGTERM"; None for most of the real-time ones."""
+    return next((one.name for one in signal.Signals if one == number), None)
 
 
 class Action(Enum):

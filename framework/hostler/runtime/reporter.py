@@ -16,7 +16,7 @@ from hostler.concurrency.event_loop import call_user_code
 from hostler.errors import ServerError
 from hostler.events.counts import ServerCounts
 from hostler.events.crash import CrashRecord
-from hostler.events.events import Event, Notice, Progress, StateChanged, events_dropped
+from hostler.events.events import Event, HealthReported, Notice, Progress, StateChanged, events_dropped
 from hostler.events.messages import in_words, log_level
 from hostler.model.dataclass import field_names
 from hostler.model.launch import LogFiles
@@ -145,6 +145,8 @@ class Reporter:
         """Complete an error with the server's name and last lines, and mask what stands in it."""
         # First completed, then masked: the last lines may hold a secret that was found only now.
         error.with_context(server=self.name, stdout=stdout, stderr=stderr)
+        if self.masker.is_empty:
+            return error
         context = error.context
         error.replace_context(
             replace(
@@ -182,6 +184,9 @@ class Reporter:
 
     def _masked_event(self, event: Event) -> Event:
         """The event with every text masked, but those by which others know a thing."""
+        # What is masked is a copy: the details of these two are a plugin's, which may change them.
+        if self.masker.is_empty and not isinstance(event, Notice | HealthReported):
+            return event
         names = (name for name in field_names(event) if name not in _IDENTIFIERS)
         values = {
             name: value

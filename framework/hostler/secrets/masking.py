@@ -74,6 +74,11 @@ class Masker:
         """All secrets as bytes."""
         return self._known.data.secrets
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it knows no secret that is to be masked."""
+        return not self._parts
+
     def text(self, text: str) -> str:
         """Return `text` with every secret replaced by "********"; overlapping ones become one mask.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from hostler.concurrency.flag import Flag
+from hostler.model.values import signal_name
 from hostler.process.tree.process_table import start_time
 
 
@@ -32,9 +33,7 @@ class ExitStatus(Struct, frozen=True):
     @property
     def name(self) -> int | str | None:
         """The exit code, or the name of the signal: "SIGTERM"."""
-        if self.signal is None:
-            return self.code
-        return next((one.name for one in signal.Signals if one == self.signal), None)
+        return self.code if self.signal is None else signal_name(self.signal)
 
     @classmethod
     def from_wait(cls, status: int) -> ExitStatus:
