@@ -51,5 +51,4 @@ class StartChoice:
 
 def _is_untouched(server: Server) -> bool:
     """Whether nobody has started or stopped it until now."""
-    was_stopped = engine_of(server).desired.stop_requested_for >= 0
-    return not (server.wanted or server.generation or was_stopped)
+    return not (server.wanted or server.generation or server.stop_asked)

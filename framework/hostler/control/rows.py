@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from hostler import CrashRecord, Event, HealthReport, Server
+from hostler import Event, HealthReport, Server
 from hostler.control.memory import Sample
 from hostler.control.server_shapes import HealthWord, LastCrash, Memory, Restarts, ServerRow
 
 
 def server_row(server: Server, sample: Sample | None) -> ServerRow:
     """The row of a server now, `sample` being its last. Its texts are masked, as all that hostler tells."""
-    change, crashes = server.last_change, server.crashes
     return ServerRow(
         name=server.name,
         kind=server.spec.kind.value,
@@ -19,7 +18,7 @@ def server_row(server: Server, sample: Sample | None) -> ServerRow:
         autostart=server.spec.autostart,
         wanted="up" if server.wanted else "down",
         state=server.state.value,
-        since=None if change is None else format_time(change.time),
+        since=None if (change := server.last_change) is None else format_time(change.time),
         reason="" if change is None else change.reason,
         generation=server.generation,
         pid=server.pid,
@@ -31,8 +30,8 @@ def server_row(server: Server, sample: Sample | None) -> ServerRow:
         restarts=_restarts(server),
         memory=None if sample is None else _memory(sample),
         cpu_seconds=None if sample is None else sample.cpu,
-        crashes=crashes[-1].number if crashes else 0,
-        last_crash=_last_crash(crashes[-1]) if crashes else None,
+        crashes=0 if (last := _last_crash(server)) is None else last.number,
+        last_crash=last,
         events=server.event_count,
         last_event=_time(server.last_event_at),
         completed=server.completed,
@@ -40,6 +39,7 @@ def server_row(server: Server, sample: Sample | None) -> ServerRow:
         hooks_out=[f"{plugin}.{hook}" for (plugin, hook), one in server.hook_stats.items() if one.disabled],
         needs=[need.server for need in server.spec.needed],
         log=None if server.log is None else str(server.log.path),
+        stop_asked=server.stop_asked,
     )
 
 
@@ -67,7 +67,10 @@ def _memory(sample: Sample) -> Memory:
     return Memory(rss=sample.rss, processes=sample.processes, at=format_time(sample.time))
 
 
-def _last_crash(last: CrashRecord) -> LastCrash:
+def _last_crash(server: Server) -> LastCrash | None:
+    if not server.crashes:
+        return None
+    last = server.crashes[-1]
     return LastCrash(number=last.number, when=format_time(last.when), how=last.how, decision=last.decision)
 
 

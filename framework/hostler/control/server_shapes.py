@@ -45,7 +45,7 @@ class LastCrash(Struct, kw_only=True):
 
 
 class ServerRow(Struct, kw_only=True):
-    """One server as it is now."""
+    """One server as it is now. `stop_asked`: somebody has stopped it, so only a start brings it back."""
 
     name: str
     kind: str
@@ -75,6 +75,7 @@ class ServerRow(Struct, kw_only=True):
     needs: list[str]
     log: str | None
     lease_count: int = 0
+    stop_asked: bool = False
 
 
 class ServerList(Struct, kw_only=True):

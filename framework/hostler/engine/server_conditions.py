@@ -113,6 +113,12 @@ class ServerConditions(ServerFacts):
         """Whether the present run is to end, for a stop or a restart."""
         return self.desired.ends(self.generation)
 
+    @property
+    def stop_asked(self) -> bool:
+        """Whether it is down because somebody has stopped it, so that only a start brings it back."""
+        desired = self.desired
+        return not (desired.is_up or desired.suspended_for) and desired.stop_requested_for >= 0
+
     def meets(self, condition: Condition) -> bool:
         """Whether it is as far as one that needs it asks. A task that has completed always is."""
         far = {Condition.STARTED: self.has_started, Condition.READY: self.usable, Condition.COMPLETED: False}

@@ -97,6 +97,7 @@ class Server:
     completed = Fact[bool]()
     usable = Fact[bool]()
     end_asked = Fact[bool]()
+    stop_asked = Fact[bool]()
     pid = Fact[int | None]()
     endpoint = Fact[Endpoint | None]()
     url = Fact[str | None]()

@@ -48,7 +48,7 @@ from specs import MakeSpec, worker
 FIELDS = (
     "name kind template autostart wanted state since reason generation pid url uptime ready_seconds health"
     " health_words restarts memory cpu_seconds crashes last_crash events last_event completed stuck"
-    " hooks_out needs log lease_count"
+    " hooks_out needs log lease_count stop_asked"
 )
 
 

@@ -44,7 +44,7 @@ from servers import fake_server
 from specs import QUICK, MakeSpec, announced
 
 WITHOUT_A_TWIN = {
-    *("awaited", "end_asked", "last_failure", "meets", "until", "usable"),
+    *("awaited", "end_asked", "last_failure", "meets", "stop_asked", "until", "usable"),
     *(
         "counts",
         "hook_stats",

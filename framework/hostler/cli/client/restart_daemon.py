@@ -130,7 +130,7 @@ def _busy(daemon: Daemon, telling: set[str]) -> tuple[str, str] | None:
 
 def _with_servers(words: Sequence[str], rows: Sequence[Row], gone: set[str]) -> list[str]:
     """The same words, with other servers where some were started or stopped since, or are `gone`."""
-    up = [row for row in rows if standing(row).counts]
+    up = [row for row in rows if _is_up(row)]
     needed = {name for row in up for name in row["needs"]}
     stopped = [row for row in rows if row["autostart"] and row not in up]
     started = [row for row in up if not row["autostart"] and row["name"] not in needed]
@@ -140,14 +140,14 @@ def _with_servers(words: Sequence[str], rows: Sequence[Row], gone: set[str]) -> 
     return [*kept, *([row["name"] for row in up] or ["--no-start"])]
 
 
+def _is_up(row: Row) -> bool:
+    return standing(row).counts and not row.get("stop_asked")
+
+
 def _stopped(rows: Sequence[Row]) -> list[str]:
-    """The servers that have run and that somebody has stopped, as far as none needs them that is up."""
-    needed = {name for row in rows if standing(row).counts for name in row["needs"]}
-    return [
-        row["name"]
-        for row in rows
-        if row["generation"] and not standing(row).counts and row["name"] not in needed
-    ]
+    """The servers that somebody has stopped, as far as none needs them that is up."""
+    needed = {name for row in rows if _is_up(row) for name in row["needs"]}
+    return [row["name"] for row in rows if row.get("stop_asked") and row["name"] not in needed]
 
 
 def _options(words: Sequence[str], names: Sequence[str]) -> list[tuple[str, str]]:

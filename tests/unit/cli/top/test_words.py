@@ -34,6 +34,7 @@ def row(**changed: Any) -> ServerRow:
         "autostart": True,
         "completed": False,
         "lease_count": 0,
+        "stop_asked": False,
         "generation": 2,
         "crashes": 0,
         "events": 0,
