@@ -36,10 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] and words[0] in CLIENT_NAMES and not _asks_for_help(words):
+        gc.disable()
         from hostler.cli.client.main import call as call_client  # noqa: PLC0415 - neither click nor the engine
 
         code = call_client(words[0], words[1:])
         gc.freeze()  # see below
+        gc.enable()
         raise SystemExit(code)
     # Imports leave no garbage, and looking for it takes a fifteenth of a start.
     gc.disable()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from hostler.cli.client.daemon import ClientError
@@ -42,6 +41,8 @@ def state_of(row: Row) -> str:
         return f"{state}, unhealthy"
     next_try = row["restarts"]["next_try"]
     if row["state"] == "backoff" and next_try:
+        from datetime import UTC, datetime  # noqa: PLC0415 - few servers wait
+
         left = (datetime.fromisoformat(next_try) - datetime.now(UTC)).total_seconds()
         return f"{state}, {max(left, 0):.0f} s"
     return state

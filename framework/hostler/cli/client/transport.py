@@ -1,12 +1,15 @@
-"""HTTP over a unix socket by sockets alone: the import of `http.client` would take longer than a call."""
+"""HTTP over a unix socket by sockets alone: the import of `http.client` would take longer than a call.
+
+That of `socket`, which makes enumerations of all constants of the system, would be a tenth of one.
+"""
 
 from __future__ import annotations
 
 import json
-import socket
 import time
+from _socket import AF_UNIX, SOCK_STREAM, socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 SILENCE = 5.0
 """Seconds that a hostler may be silent, on another connection too, before it counts as one that hangs."""
@@ -112,13 +115,13 @@ def stream(path: str, target: str, kind: str = "text/event-stream") -> Iterator[
 
 
 @contextmanager
-def _sent(path: str, method: str, target: str, body: object, headers: str = "") -> Iterator[socket.socket]:
+def _sent(path: str, method: str, target: str, body: object, headers: str = "") -> Iterator[socket]:
     # HTTP/1.0: the end of an answer is the end of the connection, and nothing is sent in chunks.
     data = b"" if body is None else json.dumps(body).encode()
     head = f"{method} {target} HTTP/1.0\r\nHost: localhost\r\n{headers}"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+    with closing(socket(AF_UNIX, SOCK_STREAM)) as connection:
         connection.settimeout(SILENCE / 2 if target == _LIVE else SILENCE)
         try:
             connection.connect(path)
@@ -130,9 +133,7 @@ def _sent(path: str, method: str, target: str, body: object, headers: str = "") 
         yield connection
 
 
-def _received(
-    connection: socket.socket, tick: float, deadline: float | None = None
-) -> Iterator[bytes | None]:
+def _received(connection: socket, tick: float, deadline: float | None = None) -> Iterator[bytes | None]:
     """What comes, to its end; None each time that nothing came for `tick` seconds, and at the deadline."""
     while True:
         left = tick if deadline is None else min(tick, deadline - time.monotonic())
