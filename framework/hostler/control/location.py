@@ -116,15 +116,17 @@ def locations(environ: Mapping[str, str]) -> Iterator[Location]:
 
 
 def start_time(pid: int) -> float | None:
-    """When a process was started, in the unit of its system; None where it is gone."""
+    """When a process was started, in the unit of its system; None where it has ended, reaped or not."""
     if not os.path.isdir(f"{_PROC}/self"):
         import psutil  # noqa: PLC0415 - heavy
 
         with suppress(psutil.Error):
-            return float(psutil.Process(pid).create_time())
+            process = psutil.Process(pid)
+            return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
         return None
     with suppress(OSError), open(f"{_PROC}/{pid}/stat", "rb") as file:
-        return float(file.read().rpartition(b")")[2].split()[19])
+        fields = file.read().rpartition(b")")[2].split()
+        return None if fields[0] == b"Z" else float(fields[19])
     return None
 
 

@@ -184,7 +184,7 @@ class Daemon:
 
     def wait_for_exit(self) -> None:
         """Wait until its process is gone, which has given the lock back: that takes a moment."""
-        patience = Deadline(_EXIT_SECONDS)  # a zombie, where the first process reaps none, would stay
+        patience = Deadline(_EXIT_SECONDS)
         while self._is_found and not patience.is_over():
             time.sleep(_LOOK_SECONDS)
 
