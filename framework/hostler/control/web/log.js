@@ -15,14 +15,16 @@ export class Log {
     this._view = new LogLines(this._search, () => this._onScroll());
     this._follows = true;
     this._news = 0;
+    this._marks = []; // of the runs to choose from, as `_runs` calls them
     this._runs = "";
+    this._chosen = null; // the mark of the chosen run
     this._words = h("input", {type: "search", id: "search", placeholder: "Search in the log", "aria-label": "Search in the log", autocomplete: "off", spellcheck: "false", oninput: () => this._look()});
     this._words.addEventListener("keydown", (event) => { if (event.key === "Enter") this._step(event.shiftKey ? -1 : 1); });
     this._pattern = h("input", {type: "checkbox", onchange: () => this._look()});
     this._found = h("output", {class: "muted found"});
     this._stream = h("select", {"aria-label": "Stream", onchange: () => this._select()},
       ["all", "stdout", "stderr"].map((one) => h("option", {value: one === "all" ? "" : one}, one === "all" ? "All output" : one)));
-    this._run = h("select", {"aria-label": "Run", onchange: () => this._select()}, h("option", {value: ""}, "All runs"));
+    this._run = h("select", {"aria-label": "Run", onchange: () => this._choose(this._marks[this._run.value])}, h("option", {value: ""}, "All runs"));
     this._follow = button("Follow", () => this.follow(!this._follows), {"aria-pressed": "true"});
     this._new = button("", () => this.follow(true), {class: "new-lines primary", hidden: true});
     this._earlier = button("Load earlier lines", () => this._feed.loadEarlier(), {class: "quiet"});
@@ -63,9 +65,14 @@ export class Log {
   // -- lines ----------------------------------------------------------------------------------
 
   _fits(item) {
-    const {value: stream} = this._stream, {value: run} = this._run;
+    const {value: stream} = this._stream;
     if (item.kind === "gap") return true;
-    return (!run || String(item.run) === run) && (item.kind === "run" || !stream || item.stream === stream);
+    return (!this._chosen || item.mark === this._chosen) && (item.kind === "run" || !stream || item.stream === stream);
+  }
+
+  _choose(mark) {
+    this._chosen = mark || null;
+    this._select();
   }
 
   _select() {
@@ -149,11 +156,18 @@ export class Log {
     this._empty.hidden = this._view.lines.length > 0;
     text(this._empty, this._feed.items.length ? "No line is left by this choice of output and run." : "It has printed nothing yet, or nothing is kept of it.");
     this._earlier.hidden = !this._feed.previous || this._feed.items.length >= MOST;
-    const runs = [...new Set(this._feed.items.map((item) => item.run).filter((run) => run !== null && run !== undefined))];
+    this._marks = [...new Set(this._feed.items.map((item) => item.mark).filter(Boolean))];
+    if (this._chosen && !this._marks.includes(this._chosen)) return this._choose(null);
+    const runs = this._marks.map((mark) => this._nameOf(mark));
     if (runs.join() === this._runs) return;
     this._runs = runs.join();
-    const chosen = this._run.value;
-    this._run.replaceChildren(h("option", {value: ""}, "All runs"), ...runs.map((run) => h("option", {value: run, selected: String(run) === chosen}, `Run ${run}`)));
+    this._run.replaceChildren(h("option", {value: ""}, "All runs"), ...runs.map((run, at) => h("option", {value: at, selected: this._marks[at] === this._chosen}, run)));
+  }
+
+  // Each hostler counts the runs anew.
+  _nameOf({run, pid}) {
+    const isOne = this._marks.filter((one) => one.run === run).length === 1;
+    return isOne || !pid ? `Run ${run}` : `Run ${run} (pid ${pid})`;
   }
 
   _plain() {

@@ -14,11 +14,11 @@ const RETRY = 1000;
 export class LogFeed extends EventTarget {
   constructor(server) {
     super();
-    this.items = []; // {kind: "line" | "run" | "gap", ...}; lines have `plain`
+    this.items = []; // {kind: "line" | "run" | "gap", ...}; lines have `plain`, and the `mark` of their run
     this.previous = null; // the cursor of what is older
     this._server = server;
     this._end = new AbortController();
-    this._run = null;
+    this._mark = null; // of the last run
     this._earlier = null; // while they are loaded
   }
 
@@ -66,12 +66,24 @@ export class LogFeed extends EventTarget {
     const path = serverPath(this._server, `/log?limit=${limit}&before=${encodeURIComponent(this.previous)}`);
     const page = await get(path, this._end.signal);
     this.previous = page.previous;
-    const run = this._run;
-    this._run = null;
+    const newest = this._mark;
+    this._mark = null;
     const items = this._withRuns(page.lines.map((line) => this._line(line)));
-    this._run = run;
+    this._join(items, this._mark);
+    this._mark = newest;
     this.items.unshift(...items);
     this._tell("earlier", {count: items.length});
+  }
+
+  // The run that these lines end with may be the one that those behind them begin with.
+  _join(items, last) {
+    const first = this.items.find((one) => one.mark)?.mark;
+    if (!last || !first || !isOf(first, last)) return;
+    const begun = items.indexOf(last);
+    this.items = this.items.filter((one) => one !== first);
+    Object.assign(first, {pid: first.pid || last.pid, time: last.time});
+    items[begun] = first;
+    for (const one of items) if (one.mark === last) one.mark = first;
   }
 
   _line(line) {
@@ -104,14 +116,18 @@ export class LogFeed extends EventTarget {
   _withRuns(many) {
     const all = [];
     for (const item of many) {
-      const {run, pid} = item, known = this._run;
+      const {run, pid, time} = item;
       if (run === null || run === undefined) {
         all.push(item);
         continue;
       }
-      const isOther = !known || known.run !== run || (pid && known.pid && known.pid !== pid);
-      if (isOther) all.push({kind: "run", run, pid, time: item.time});
-      this._run = {run, pid: pid || (isOther ? null : known.pid)};
+      if (!this._mark || !isOf(item, this._mark)) {
+        this._mark = {kind: "run", run, pid, time};
+        this._mark.mark = this._mark;
+        all.push(this._mark);
+      }
+      item.mark = this._mark;
+      this._mark.pid ||= pid;
       if (item.kind !== "run") all.push(item);
     }
     return all;
@@ -120,4 +136,9 @@ export class LogFeed extends EventTarget {
   _tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, {detail}));
   }
+}
+
+// Whether a line, or a mark, is of the run that another mark begins.
+function isOf({run, pid}, mark) {
+  return run === mark.run && (!pid || !mark.pid || pid === mark.pid);
 }

@@ -177,6 +177,7 @@ def test_the_log_is_followed_searched_and_sorted_out(project: Path, run: Run, br
         assert page.inner_text(".found").startswith("No regular expression: ")
         page.fill("#search", "")
 
+        page.get_by_label("Run", exact=True).select_option(label="Run 1")
         earlier = page.get_by_role("button", name="Load earlier lines")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -185,12 +186,33 @@ def test_the_log_is_followed_searched_and_sorted_out(project: Path, run: Run, br
         assert len([url for url in asked if "before=" in url]) == 1
         page.locator(".log-view").evaluate("view => { view.scrollTop = 0; }")
         page.locator(".log-line", has_text="line 0").first.wait_for()
+        page.fill("#search", "line")
+        assert page.inner_text(".found").endswith(" of 1500 lines")
+        page.get_by_label("Run", exact=True).select_option(label="All runs")
         page.get_by_label("Stream").select_option("stderr")
         assert page.locator(".log-line").all_inner_texts() != []
         assert all("to stderr" in text for text in page.locator(".log-line").all_inner_texts())
         with page.expect_download() as download:
             page.get_by_role("button", name="Download").click()
         assert Path(download.value.path()).read_text().rstrip().endswith("to stderr")
+
+
+def test_the_choice_of_a_run_takes_no_lines_of_a_former_hostler_that_counted_alike(
+    project: Path, run: Run, browser: Any
+) -> None:
+    write(project, server_table("--print", "hello", name="web"))
+    pids = []
+    for _ in range(2):
+        run("down")
+        _up(run)
+        pids.append(servers_pid(servers(run)["web"]))
+    with dashboard(browser, address(run)) as tab:
+        tab.open("web")
+        for pid in pids:
+            tab.page.get_by_label("Run", exact=True).select_option(label=f"Run 1 (pid {pid})")
+            (mark,) = tab.page.locator(".log-mark").all_inner_texts()
+            assert mark.startswith(f"run 1 began (pid {pid})")
+            assert tab.page.locator(".log-line", has_text="hello").count() == 1
 
 
 def test_of_a_flood_the_page_keeps_the_last_lines_and_can_copy_them(
@@ -218,11 +240,15 @@ def test_of_a_flood_the_page_keeps_the_last_lines_and_can_copy_them(
 def test_filter_order_and_colours_stay_and_a_reload_shows_its_plan_first(
     project: Path, run: Run, browser: Any
 ) -> None:
-    write(project, server_table(name="web"), server_table(name="old"))
+    write(project, server_table(name="web"), server_table("--allocate", str(50 << 20), name="old"))
     _up(run)
     with dashboard(browser, address(run)) as tab:
         tab.wait_state("web", "running")
         names = tab.page.locator("[data-server] .name")
+        assert names.all_inner_texts() == ["web", "old"]
+        tab.page.get_by_label("Sort by").select_option("memory")
+        tab.page.locator("[data-server=old] + [data-server=web]").wait_for()  # when it has been sampled
+        tab.page.get_by_label("Sort by").select_option("file")
         assert names.all_inner_texts() == ["web", "old"]
         tab.page.get_by_label("Sort by").select_option("name")
         assert names.all_inner_texts() == ["old", "web"]
