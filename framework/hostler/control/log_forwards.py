@@ -20,6 +20,7 @@ from hostler.control.log_history import (
     ServerLog,
     cursor_of,
     join_runs,
+    of_last_run,
     parse_cursor,
     runs_between,
 )
@@ -111,10 +112,10 @@ class _ServerReader:
 
     def items(self) -> Iterator[tuple[int, LogLine | RunMark]]:
         """Each item with its time, or that of one before it, whichever is later."""
-        latest = 0
+        latest, selection = 0, of_last_run(self._log, self._selection)
         for part, start, end in self._parts():
-            began = runs_between(self._log, self._selection, part, start, end)
-            lines = PartLines(self.name, part, self._selection).forwards(start, end, self._block)
+            began = runs_between(self._log, selection, part, start, end)
+            lines = PartLines(self.name, part, selection).forwards(start, end, self._block)
             with suppress(PartGone):
                 for offset, item in join_runs(began, lines):
                     self._offset = offset

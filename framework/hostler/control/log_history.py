@@ -5,6 +5,7 @@ Only the standard library is needed, so that the command line can read logs wher
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from operator import itemgetter
@@ -176,6 +177,7 @@ def _start_of_last(items: Sequence[tuple[int, str, LogLine | RunMark]], count: i
 def _last_of(
     log: ServerLog, selection: Selection, count: int, places: Mapping[str, int], unfinished: bool
 ) -> _Found:
+    selection = of_last_run(log, selection)
     items: list[tuple[str, LogLine | RunMark]] = []
     size, lines, first, last = 0, 0, "", ""
     with open_parts(log.path) as parts:
@@ -219,6 +221,18 @@ def _with_runs(
         (cursor_of(file_id, offset), item)
         for offset, item in join_runs(runs_between(log, selection, part, start, end), lines)
     ]
+
+
+def of_last_run(log: ServerLog, selection: Selection) -> Selection:
+    """The selection, where it is of a run from the last one of that number on: each hostler counts anew."""
+    if selection.run is None:
+        return selection
+    with open_parts(log.path) as parts:
+        for marks in (part.marks for part in parts if part.marks is not None):
+            began = [mark.time for mark in marks.runs(0, sys.maxsize) if mark.run == selection.run]
+            if began:  # in milliseconds, as lines may have their own time
+                return selection._replace(since=max(began[-1] // 1000 * 1000, selection.since or 0))
+    return selection
 
 
 def runs_between(

@@ -37,7 +37,8 @@ _MOST_READING = 3  # at a time: other work has to find a thread, too
 
 
 class ServerLogQuery(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which lines: from a time on, and before one; with a literal text in them, of a stream, of a run.
+    """Which lines: from a time on, and before one; with a literal text in them, of a stream, of a run:
+    the last of that number, as each hostler counts anew.
 
     With `after` the first lines behind that cursor, of which "" is before the oldest; otherwise the last
     lines, with `before` (and no `after`) those in front of that cursor. At most `limit` in a page. With

@@ -93,6 +93,23 @@ def test_the_last_lines_of_several_logs_are_the_end_of_all_of_them(tmp_path: Pat
         assert read_after(logs, ALL, 1000, page.previous).lines == page.lines
 
 
+def test_a_run_is_the_last_one_of_its_number_as_each_hostler_counts_anew(web: Writer) -> None:
+    for hostler in (b"former", b"own"):
+        for number in (b"1", b"2"):
+            web.file.write("stdout", hostler + b" " + number + b"\n")
+            time.sleep(0.002)  # lines may have their own times, in milliseconds
+            web.run = 0 if number == b"2" else web.run
+            web.again()
+
+    for run, lines in ((1, []), (2, ["own 2"])):  # another one has begun
+        pages = [
+            read_last([web.log], Selection(run=run), 10),
+            read_after([web.log], Selection(run=run), 10, ""),
+        ]
+        assert [texts(page.lines) for page in pages] == [lines] * 2
+        assert [sum(isinstance(item, RunMark) for item in page.items) for page in pages] == [1, 1]
+
+
 def test_who_reads_while_an_index_is_about_to_be_renamed_misses_nothing(tmp_path: Path) -> None:
     web = Writer(tmp_path, max_size=100)
     web.file.write("stdout", b"one\n")
