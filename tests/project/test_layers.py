@@ -194,9 +194,9 @@ HEAVY = (*ENGINE, "aiohttp", "rich", "psutil", "click", "hmac", "html", "prometh
         ("import hostler.cli", ()),
         ("from hostler import Supervisor", ENGINE),
         ("from hostler import ServerSpec, hookimpl", ("pluggy",)),
-        ("import hostler.cli.check", ("click", "pluggy", "msgspec")),
+        ("import hostler.cli.check, hostler.cli.explain", ("pluggy", "msgspec")),
         ("import hostler.cli.top", ("click",)),
-        ("import hostler.cli.run_session", (*ENGINE, "click")),
+        ("import hostler.cli.run, hostler.cli.run_session", ENGINE),
         (
             "import hostler.control.api, hostler.control.http_server",
             tuple({*HEAVY} - {"prometheus_client", "click", "rich", "textual"}),

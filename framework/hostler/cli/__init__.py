@@ -20,6 +20,9 @@ CLIENT_NAMES = (
 )
 
 
+LOCAL_NAMES = ("run", "explain", "check")
+
+
 def _asks_for_help(words: Sequence[str]) -> bool:
     own = words[: words.index("--")] if "--" in words else words
     return "-h" in own or "--help" in own
@@ -35,21 +38,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if complete(os.environ, OWN_NAMES):
             return
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if words[:1] and words[0] in CLIENT_NAMES and not _asks_for_help(words):
-        gc.disable()
-        from hostler.cli.client.main import call as call_client  # noqa: PLC0415 - neither click nor the engine
-
-        code = call_client(words[0], words[1:])
-        gc.freeze()  # see below
-        gc.enable()
-        raise SystemExit(code)
     # Imports leave no garbage, and looking for it takes a fifteenth of a start.
     gc.disable()
     try:
-        from hostler.cli.commands import call  # noqa: PLC0415 - see above
-
-        call(arguments)
+        code = _call(words)
+    except BrokenPipeError:  # who has closed the pipe wants to read no more
+        code = 1
     finally:
         # At its end Python looks through all that is there for garbage, which takes a tenth of a short call.
         gc.freeze()
         gc.enable()
+    raise SystemExit(code)
+
+
+def _call(words: Sequence[str]) -> int:
+    """Run the command that the words name; its exit code.
+
+    Few need click, whose import takes a tenth of a short call.
+    """
+    name = None if _asks_for_help(words) else next(iter(words), None)
+    if name in CLIENT_NAMES:
+        from hostler.cli.client.main import call as call_client  # noqa: PLC0415 - nor the engine
+
+        return call_client(name, words[1:])
+    if name in LOCAL_NAMES:
+        from hostler.cli.local import call as call_local  # noqa: PLC0415
+
+        return call_local(name, words[1:])
+    from hostler.cli.commands import call  # noqa: PLC0415 - see above
+
+    return call(words)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
-
-import click
+from typing import NamedTuple, TypedDict
 
 from hostler.cli.client import commands
+from hostler.cli.client.commands import Arguments, Usage
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
 from hostler.config.resolve.control_table import ResolvedControl
@@ -20,10 +18,6 @@ from hostler.model.spec import Configuration
 from hostler.model.validation import ResolvedServer
 
 DEFAULT_FILE = commands.DEFAULT_FILE
-
-file_argument = click.argument(
-    "file", type=click.Path(path_type=Path), default=DEFAULT_FILE, metavar="[FILE]", required=False
-)
 
 
 def configuration_file(word: str | Path) -> Path:
@@ -37,11 +31,11 @@ def file_and_names(words: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
     return Path(file), names
 
 
-def unknown_server(name: str, file: Path, names: Sequence[str]) -> click.UsageError:
+def unknown_server(name: str, file: Path, names: Sequence[str]) -> Usage:
     """The error for a server that a file does not have, with the likely one, or else with all."""
     word = likely(name, names)
     rest = f'; did you mean "{word}"?' if word else f"; there are: {', '.join(names)}"
-    return click.UsageError(f"no server {name!r} in {file}{rest}")
+    return Usage(f"no server {name!r} in {file}{rest}")
 
 
 class Layers(TypedDict):
@@ -51,25 +45,9 @@ class Layers(TypedDict):
     settings: list[Setting]
 
 
-def layer_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options `--profile` and `--set`, as its argument `layers`."""
-
-    @click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Apply [profiles.NAME].")
-    @click.option(
-        "--set",
-        "texts",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set one value: servers.web.port=3000. Takes precedence over everything.",
-    )
-    @wraps(function)
-    def command(*arguments: Any, profiles: tuple[str, ...], texts: tuple[str, ...], **options: Any) -> None:
-        function(*arguments, layers=Layers(profiles=profiles, settings=read_settings(texts)), **options)
-
-    return command
-
-
-words_argument = click.argument("words", nargs=-1, metavar="[FILE] [NAME]")
+def layers_of(arguments: Arguments) -> Layers:
+    """The layers that a call names. Raises InvalidConfiguration for what is no setting."""
+    return Layers(profiles=tuple(arguments.texts("profile")), settings=read_settings(arguments.texts("set")))
 
 
 class Selection(NamedTuple):
@@ -83,7 +61,7 @@ class Selection(NamedTuple):
 
 
 def select_servers(words: Sequence[str], layers: Layers) -> Selection:
-    """Load FILE and select its server NAME, or all of them. click.UsageError for a name that is unknown."""
+    """Load FILE and select its server NAME, or all of them. Usage for a name that is unknown."""
     file, name = _file_and_name(words)
 
     with bounded_imports():
@@ -103,5 +81,5 @@ def _file_and_name(words: Sequence[str]) -> tuple[Path, str | None]:
         return configuration_file(words[0]), words[1]
     file, names = file_and_names(words)
     if len(names) > 1:
-        raise click.UsageError("too many arguments: expected a file and the name of a server")
+        raise Usage("too many arguments: expected a file and the name of a server")
     return file, next(iter(names), None)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import click
-
-from hostler.cli.arguments import Layers, configuration_file, file_argument, layer_options
+from hostler.cli.arguments import DEFAULT_FILE, configuration_file, layers_of
+from hostler.cli.client.commands import Arguments, Usage
 from hostler.cli.import_deadline import bounded_imports
-from hostler.config.load import load_resolved
+from hostler.cli.safe_streams import write_line
+from hostler.config.load import Resolution, load_resolved
 from hostler.config.preflight.inspector import Inspector
 from hostler.config.preflight.observation import Observation
 from hostler.errors import InvalidConfiguration, Problem
@@ -21,46 +22,47 @@ from hostler.model.spec import ServerSpec
 from hostler.process.disk.directories import Directories
 
 
-@click.command("check")
-@file_argument
-@layer_options
-@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
-def command(file: Path, layers: Layers, strict: bool) -> None:
-    """Check FILE (./hostler.toml by default) without starting anything; report all errors at once.
-
-    It also checks this machine: missing programs, taken ports, files that cannot be written, and plugins
-    that are never called.
-    """
-    file = configuration_file(file)
+def run(arguments: Arguments) -> int:
+    """Check the file, and this machine."""
+    if len(arguments.words) > 1:
+        raise Usage(f"too many arguments: expected one file, found {' '.join(arguments.words)}")
+    file = configuration_file(next(iter(arguments.words), DEFAULT_FILE))
 
     with bounded_imports():
         mistakes: list[Problem] = []
-        configuration, drafts, listeners, control = load_resolved(file, **layers, mistakes=mistakes)
+        resolved = load_resolved(file, **layers_of(arguments), mistakes=mistakes)
 
+    configuration = resolved.configuration
     unset = [problem for spec in configuration.servers.values() for problem in spec.unset]
     unset += [problem for spec in configuration.listeners.values() for problem in spec.unset]
     mistakes = mistakes or deduplicated(unset)
 
+    for one, problem in _observed(resolved, file):
+        if arguments.has("strict") or one.severity == "mistake":
+            mistakes.append(problem)
+        else:
+            write_line(sys.stderr, f"warning: {problem}")
+
+    if mistakes:
+        raise InvalidConfiguration(mistakes)
+
+    names, listeners = list(configuration.servers), resolved.listeners
+    count = "1 server" if len(names) == 1 else f"{len(names)} servers"
+    also = f"; listeners: {', '.join(listeners)}" if listeners else ""
+    write_line(sys.stdout, f"{file}: OK, {count}: {', '.join(names) or 'only templates'}{also}")
+    return 0
+
+
+def _observed(resolved: Resolution, file: Path) -> Iterator[tuple[Observation, Problem]]:
+    """What is seen on this machine, each with its place in the configuration."""
+    configuration, drafts, listeners, control = resolved
     servers = {name: _without_unset_plugins(spec) for name, spec in configuration.servers.items()}
     inspector = Inspector(replace(configuration, servers=servers), Directories.default(), dict(os.environ))
 
     nodes = {f"servers.{name}": one.node for name, one in drafts.items()}
     nodes |= {f"listeners.{name}": one.node for name, one in listeners.items()}
     nodes |= {} if control is None else {f"control.{name}": one for name, one in control.node.table.items()}
-
-    for one in inspector.observations():
-        if strict or one.severity == "mistake":
-            mistakes.append(_problem(one, nodes, file))
-        else:
-            click.echo(f"warning: {_problem(one, nodes, file)}", err=True)
-
-    if mistakes:
-        raise InvalidConfiguration(mistakes)
-
-    names = list(configuration.servers)
-    count = "1 server" if len(names) == 1 else f"{len(names)} servers"
-    also = f"; listeners: {', '.join(listeners)}" if listeners else ""
-    click.echo(f"{file}: OK, {count}: {', '.join(names) or 'only templates'}{also}")
+    yield from ((one, _problem(one, nodes, file)) for one in inspector.observations())
 
 
 def _without_unset_plugins(spec: ServerSpec) -> ServerSpec:

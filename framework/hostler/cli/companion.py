@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
-import click
-
 from hostler.cli.job_control import JobControl
 from hostler.cli.output.views import View
+from hostler.cli.safe_streams import write_line
 from hostler.process.tree.run_mark import lent_mark, mark_option, read_mark
 from hostler.supervisor.handle import Server
 
@@ -111,5 +111,5 @@ def refuse_missing_program(program: str, *, may_be_built: bool) -> None:
     if which(program) is not None or (is_path and may_be_built):
         return
     exists = is_path and Path(program).exists()
-    click.echo(f"{program}: {'Permission denied' if exists else 'no such program'}", err=True)
+    write_line(sys.stderr, f"{program}: {'Permission denied' if exists else 'no such program'}")
     raise SystemExit(NOT_EXECUTABLE if exists else NOT_FOUND)

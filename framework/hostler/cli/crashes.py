@@ -9,10 +9,11 @@ from textwrap import indent
 
 import click
 
-from hostler.cli.arguments import Layers, layer_options, select_servers, words_argument
+from hostler.cli.arguments import Layers, select_servers
+from hostler.cli.click_options import layer_options, words_argument
 from hostler.cli.formatting import aligned, format_duration, format_time
 from hostler.events.crash import CrashRecord
-from hostler.events.messages import spent, what_followed
+from hostler.events.crash_words import how_it_ended, spent, what_followed
 from hostler.model.spec import Configuration
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.namespace import resolve_namespace
@@ -87,11 +88,6 @@ def page(crash: StoredCrash, now: datetime) -> str:
         lines += [indent(text.rstrip(), _MARGIN)] if text.strip() else []
 
     return "\n".join(lines)
-
-
-def how_it_ended(record: CrashRecord) -> str:
-    """How it ended: "killed by SIGKILL", and whether that was hostler."""
-    return f"{record.how}, ended by hostler" if record.killed else record.how
 
 
 def _row(number: int, record: CrashRecord) -> tuple[str, ...]:

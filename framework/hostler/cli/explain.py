@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
 
-import click
-
-from hostler.cli.arguments import Layers, layer_options, select_servers, words_argument
-from hostler.cli.crashes import how_it_ended
+from hostler.cli.arguments import layers_of, select_servers
+from hostler.cli.client.commands import Arguments
 from hostler.cli.formatting import format_duration, format_time
+from hostler.cli.safe_streams import write_line
 from hostler.control.location import locate
 from hostler.events.crash import KEPT, CrashRecord
-from hostler.events.messages import spent, what_followed
+from hostler.events.crash_words import how_it_ended, spent, what_followed
 from hostler.model.states import COMPLETED, State
 from hostler.process.disk.directories import Directories
 from hostler.process.disk.namespace import resolve_namespace
+from hostler.records.inspect import inspect_server
 from hostler.text.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -44,18 +45,9 @@ _SENTENCES = {
 }
 
 
-@click.command("explain")
-@words_argument
-@layer_options
-def command(words: tuple[str, ...], layers: Layers) -> None:
-    """Say in sentences why the server NAME of FILE (./hostler.toml by default) is in the state it is in.
-
-    Without NAME all are explained. Everything comes from what is on disk: the server's lock, its
-    records, and the last state that was recorded; the hostler that runs it is not disturbed.
-    """
-    from hostler.records.inspect import inspect_server  # noqa: PLC0415 - `hostler --help` needs none of it
-
-    configuration, names, *_ = select_servers(words, layers)
+def run(arguments: Arguments) -> int:
+    """Explain one server, or all."""
+    configuration, names, *_ = select_servers(arguments.words, layers_of(arguments))
     directories = Directories.default()
     namespace = resolve_namespace(directories, configuration.namespace or "")
     found = [inspect_server(name, namespace, directories) for name in names]
@@ -68,12 +60,13 @@ def command(words: tuple[str, ...], layers: Layers) -> None:
 
     if configuration.path is not None and not any(it.owner for it in found):
         _tell_if_unsupervised(configuration.path)
-    click.echo("\n\n".join(paragraphs))
+    write_line(sys.stdout, "\n\n".join(paragraphs))
+    return 0
 
 
 def _tell_if_unsupervised(file: Path) -> None:
     if not locate(str(file), os.environ).is_held():
-        click.echo(f"No hostler supervises {file} now; this is what is on record.", err=True)
+        write_line(sys.stderr, f"No hostler supervises {file} now; this is what is on record.")
 
 
 def explained(it: ServerInspection) -> Iterator[str]:

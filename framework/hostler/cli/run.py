@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import click
-
-from hostler.cli.arguments import DEFAULT_FILE, Layers, file_and_names, layer_options, unknown_server
+from hostler.cli.arguments import Layers, layers_of, unknown_server
+from hostler.cli.client.commands import Arguments, Usage
 from hostler.cli.import_deadline import bounded_imports
 from hostler.cli.late_modules import tls_in_annotations
-from hostler.cli.run_options import ControlChoice, ControlOptions, ViewOptions, control_options, view_options
+from hostler.cli.run_options import ControlChoice, ControlOptions, ViewOptions, control_choice, view_options
 from hostler.config.load import load_resolved
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.files.bounded_read import STDIN
@@ -26,50 +25,30 @@ from hostler.model.spec import Configuration, ServerSpec
 _LAST_SECONDS = 1.0
 
 
-@click.command("run")
-@click.argument("given", default=DEFAULT_FILE, metavar="[FILE]", required=False)
-@layer_options
-@click.argument("names", nargs=-1)
-@view_options
-@control_options
-@click.pass_obj
-def command(
-    words: list[str] | None,
-    given: str,
-    names: tuple[str, ...],
-    layers: Layers,
-    shown: ViewOptions,
-    control: ControlChoice,
-) -> None:
-    """Supervise the servers of FILE (default ./hostler.toml; only NAMES and what they need) until Ctrl-C.
+def run(arguments: Arguments) -> int:
+    """Supervise the servers that the call names until the end of the run."""
+    file, names = Path(arguments.file), arguments.names
+    layers, shown, control = layers_of(arguments), view_options(arguments), control_choice(arguments)
+    if control.log is not None:
+        from hostler.cli.daemon_log import keep_bounded  # noqa: PLC0415 - only in the background
 
-    With "-- CMD ARGS" at the end, CMD runs when all servers are ready, with OPENCODE_SERVER and the like
-    in its environment. Then the servers are stopped, and hostler exits with CMD's exit code. At a terminal,
-    Ctrl-C goes to CMD as long as it runs.
-
-    The first Ctrl-C stops the servers in order, the second kills them. If the output has no reader any
-    more (`hostler run | head`), the servers are stopped in order too, and the exit code is 1.
-
-    SIGHUP reads FILE again and restarts the servers that have changed. When the terminal is closed, it
-    stops all servers.
-    """
-    file, names = file_and_names((given, *names))
+        keep_bounded(control.log)
     read = partial(_read, file, layers, control)
 
     with bounded_imports():
         configuration = read()
 
-    _refuse_bad_call(configuration, file, names, words, starts=control.starts)
+    _refuse_bad_call(configuration, file, names, arguments.command, starts=control.starts)
 
     again = read if configuration.path is not None else partial(_refuse_again, file)
     reached = control.options(configuration, layers)
-    raise SystemExit(_run(configuration, names, words, shown, again, reached))
+    return _run(configuration, names, arguments.command, shown, again, reached)
 
 
 def _run(
     configuration: Configuration,
     names: tuple[str, ...],
-    words: list[str] | None,
+    words: Sequence[str] | None,
     shown: ViewOptions,
     again: Callable[[Mapping[str, str]], Configuration],
     reached: ControlOptions | None,
@@ -85,7 +64,7 @@ def _run(
     view = make_view(configuration, shown, has_companion=bool(words))
     with_output = shown.shows_output(has_companion=bool(words))
 
-    async def run() -> int:
+    async def supervise() -> int:
         session = RunSession(
             configuration, names, words, view, again, with_output=with_output, control=reached
         )
@@ -98,7 +77,7 @@ def _run(
     gc.freeze()
     gc.set_threshold(10_000)
     gc.enable()
-    return asyncio.run(run())
+    return asyncio.run(supervise())
 
 
 def _read(
@@ -123,22 +102,22 @@ def _refuse_bad_call(
     configuration: Configuration,
     file: Path,
     names: tuple[str, ...],
-    words: list[str] | None,
+    words: Sequence[str] | None,
     *,
     starts: bool,
 ) -> None:
-    """Raise click.UsageError, or InvalidConfiguration, for what cannot be started, before anything is."""
+    """Raise Usage, or InvalidConfiguration, for what cannot be started, before anything is."""
     unknown = [name for name in names if name not in configuration.servers]
     if unknown:
         raise unknown_server(unknown[0], file, list(configuration.servers))
     if not configuration.servers:
-        raise click.UsageError(f"{file} has only templates; add a table [servers.NAME] to run one")
+        raise Usage(f"{file} has only templates; add a table [servers.NAME] to run one")
 
     if starts:
         require_variables(configuration.servers, names)
 
-    if words == []:
-        raise click.UsageError('a command must follow "--"')
+    if words is not None and not words:
+        raise Usage('a command must follow "--"')
 
     servers = [configuration.servers[name] for name in with_needed(configuration.servers, names)]
 
@@ -155,9 +134,7 @@ def _refuse_bad_call(
 def _refuse_shared_input(servers: Sequence[ServerSpec], program: str) -> None:
     for server in servers:
         if server.stdin is InputMode.INHERIT:
-            raise click.UsageError(
-                f'{server.name} (stdin = "inherit") and {program} cannot read the same input'
-            )
+            raise Usage(f'{server.name} (stdin = "inherit") and {program} cannot read the same input')
 
 
 async def _end_other_tasks(code: int) -> None:

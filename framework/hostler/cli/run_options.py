@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import click
+from typing import TYPE_CHECKING, NamedTuple
 
 from hostler.cli.arguments import Layers
+from hostler.cli.client.commands import Arguments, Usage
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.spec import Configuration, ControlSpec
 
@@ -92,67 +91,29 @@ def _show(path: Path, layers: Layers, server: str | None, environ: Mapping[str, 
     return show(path, server, **layers, environ=environ)
 
 
-def view_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command `--output`, `--debug`, `--quiet` and `--json`, as its argument `shown`."""
-
-    @click.option(
-        "--output",
-        type=click.Choice(["prefixed", "none"]),
-        help="Whether to show the output of the servers, each line with the name of its server. "
-        'Default: prefixed, and none with --quiet, with --json and with "-- CMD".',
+def view_options(arguments: Arguments) -> ViewOptions:
+    """What a call wants to see. Raises Usage for what excludes each other."""
+    shown = ViewOptions(
+        arguments.text("output") or None,
+        debug=arguments.has("debug"),
+        quiet=arguments.has("quiet"),
+        as_json=arguments.has("json"),
+        log_format=arguments.text("log-format") or None,
+        log_level=arguments.text("log-level") or None,
     )
-    @click.option(
-        "--debug",
-        is_flag=True,
-        help="Show more events, all output, and the environments (secrets masked).",
+    if shown.has_log and (shown.debug or shown.quiet or shown.as_json):
+        raise Usage("--log-format and --log-level go without --debug, --quiet and --json")
+    return shown
+
+
+def control_choice(arguments: Arguments) -> ControlChoice:
+    """How a call wants its run to be reached."""
+    background, idle_exit = arguments.text("background"), arguments.text("idle-exit")
+    return ControlChoice(
+        offered=not arguments.has("no-control"),
+        socket=arguments.text("socket") or None,
+        background=int(background) if background else None,
+        idle_exit=float(idle_exit) if idle_exit else None,
+        log=arguments.text("log") or None,
+        starts=not arguments.has("no-start"),
     )
-    @click.option("--quiet", is_flag=True, help="Show failures only.")
-    @click.option("--json", "as_json", is_flag=True, help="Print one event per line as JSON, for programs.")
-    @click.option(
-        "--log-format",
-        type=click.Choice(["text", "json"]),
-        help="Print a log instead: one line for each decision, with time, level and server.",
-    )
-    @click.option(
-        "--log-level",
-        type=click.Choice(["debug", "info", "warning", "error"]),
-        help="What the log has. Default: info.",
-    )
-    @wraps(function)
-    def command(*arguments: Any, **options: Any) -> None:
-        shown = ViewOptions(*(options.pop(name) for name in ViewOptions._fields))
-        if shown.has_log and (shown.debug or shown.quiet or shown.as_json):
-            raise click.UsageError("--log-format and --log-level go without --debug, --quiet and --json")
-        function(*arguments, shown=shown, **options)
-
-    return command
-
-
-def control_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options for its control socket, as its argument `control`."""
-
-    @click.option("--no-control", is_flag=True, help="Have no control socket for `hostler ps` and others.")
-    @click.option("--socket", metavar="PATH", help="Have the control socket at PATH.")
-    @click.option("--background", type=int, hidden=True)  # the descriptor that `hostler up` reads
-    @click.option("--log", hidden=True)
-    @click.option("--idle-exit", type=float, hidden=True)
-    @click.option("--no-start", is_flag=True, hidden=True)
-    @wraps(function)
-    def command(
-        *arguments: Any,
-        no_control: bool,
-        socket: str | None,
-        background: int | None,
-        idle_exit: float | None,
-        log: str | None,
-        no_start: bool,
-        **options: Any,
-    ) -> None:
-        choice = ControlChoice(not no_control, socket, background, idle_exit, log, not no_start)
-        if log is not None:
-            from hostler.cli.daemon_log import keep_bounded  # noqa: PLC0415 - only in the background
-
-            keep_bounded(log)
-        function(*arguments, control=choice, **options)
-
-    return command

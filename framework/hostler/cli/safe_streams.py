@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
+from io import TextIOWrapper
 from typing import Any, TextIO, cast
 
 from hostler.text.sanitize import harmless
@@ -39,3 +42,33 @@ def safe_stream(stream: TextIO) -> TextIO:
 def raw_stream(stream: TextIO) -> TextIO:
     """The stream behind, for a writer that steers the terminal and makes all other text safe itself."""
     return stream.stream if isinstance(stream, _SafeStream) else stream
+
+
+def prepare_streams() -> None:
+    """Have streams to write to; no character in what we write ends us, or steers the terminal."""
+    # Python sets them to None where a service manager has closed their descriptors.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A title may have characters that the encoding of the terminal does not have.
+            stream.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = safe_stream(sys.stdout), safe_stream(sys.stderr)
+
+
+def _nowhere() -> TextIO:
+    # It is never closed, so Python must not warn that it was not.
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
+
+
+def write_line(stream: TextIO | None, text: str) -> None:
+    """Write lines at once; nowhere, where the stream was closed before we began."""
+    if stream is None:
+        return
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except OSError:
+        # Python would write what is left once more at its end, and exit with a code of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise

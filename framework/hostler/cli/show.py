@@ -6,7 +6,8 @@ import os
 
 import click
 
-from hostler.cli.arguments import Layers, layer_options, select_servers, words_argument
+from hostler.cli.arguments import Layers, select_servers
+from hostler.cli.click_options import layer_options, words_argument
 from hostler.config.show import masked_toml, only
 from hostler.model.schema.diagnostics import deduplicated
 from hostler.model.spec import Configuration

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import singledispatch
 
-from hostler.events.crash import CrashRecord
+from hostler.events.crash_words import what_followed, which_try
 from hostler.events.events import (
     CrashRecorded,
     EndpointFound,
@@ -78,13 +78,8 @@ def _(event: Exited) -> str:
 def _(event: RestartScheduled) -> str:
     when = f"in {event.delay:.1f} s" if event.delay else "now"
     if event.first_start:
-        return f"{_which_try(event.used, event.allowed)} {when}"
+        return f"{which_try(event.used, event.allowed)} {when}"
     return f"{event.used} of {event.allowed} restarts used, next try {when}"
-
-
-def _which_try(used: int, allowed: int) -> str:
-    """The try that comes after a first start has failed: "try 2 of 2"."""
-    return f"try {used + 1} of {allowed + 1}"
 
 
 @in_words.register
@@ -93,23 +88,6 @@ def _(event: CrashRecorded) -> str:
     what = "crash" if record.started else "failed start"
     how = f"{record.how} after {record.uptime:.1f} s" if record.started else record.reason
     return f"{what} on record: {how}; {what_followed(record)}"
-
-
-def spent(record: CrashRecord) -> str:
-    """What was used up by then: "3 of 5 restarts used", "1 of 2 tries used"."""
-    used, allowed = record.restarts_used, record.restarts_allowed
-    if record.first_start:  # a retry that is planned has not been made
-        return f"{used + (record.outcome is not State.BACKOFF)} of {allowed + 1} tries used"
-    return f"{used} of {allowed} restarts used"
-
-
-def what_followed(record: CrashRecord) -> str:
-    """What was decided after a crash: "restart 3 of 5", "try 2 of 2", "failed: gave up after 5 restarts"."""
-    if record.outcome is State.BACKOFF and record.first_start:
-        return _which_try(record.restarts_used, record.restarts_allowed)
-    if record.outcome is State.BACKOFF:
-        return f"restart {record.restarts_used} of {record.restarts_allowed}"
-    return f"{record.outcome.value}: {record.decision}" if record.decision else record.outcome.value
 
 
 @in_words.register

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from hostler.events.events import StateChanged
 from hostler.events.health import HealthReport
 from hostler.events.serialization import Serializable
 from hostler.model.dataclass import dataclass
@@ -18,6 +17,9 @@ from hostler.model.states import State
 from hostler.process.disk.files import KeptFolder, file_name, found_folder, read_rewritten, rewrite_file
 from hostler.process.disk.run_record import boot_id
 from hostler.process.tree.process_table import own_start_time, start_time
+
+if TYPE_CHECKING:
+    from hostler.events.events import StateChanged
 
 
 @dataclass(frozen=True, slots=True)

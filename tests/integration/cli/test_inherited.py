@@ -72,12 +72,12 @@ def test_nothing_that_is_opened_takes_the_place_of_a_closed_input_or_output(
 INTERRUPTED = """
 import os, signal, sys
 
-class AtClick:
+class AtLateModules:
     def find_spec(self, name, *more):
-        if name == "click":
+        if name == "hostler.cli.late_modules":
             os.kill(os.getpid(), signal.SIGINT)
 
-sys.meta_path.insert(0, AtClick())
+sys.meta_path.insert(0, AtLateModules())
 """
 
 

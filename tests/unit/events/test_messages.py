@@ -37,7 +37,8 @@ from hostler import (
     StreamReceived,
     Unhealthy,
 )
-from hostler.events.messages import in_words, log_level, what_followed
+from hostler.events.crash_words import what_followed
+from hostler.events.messages import in_words, log_level
 
 NOON = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 HEAD: dict[str, Any] = {"server": "opencode", "generation": 1, "time": NOON}

@@ -1,15 +1,16 @@
-"""The client commands as click shows them: in the help and for the completion of shells."""
+"""The commands of a table as click shows them: in the help and for the completion of shells."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import click
 
 from hostler.cli.client.commands import ClientCommand, Option
-from hostler.cli.client.main import call
 
 
-def click_command(command: ClientCommand) -> click.Command:
-    """The click command of a client command; called, it does the same as without click."""
+def click_command(command: ClientCommand, call: Callable[[str, Sequence[str]], int]) -> click.Command:
+    """The click command of a command; called, it does the same as without click."""
     words = click.Argument(["words"], nargs=-1, metavar=command.words)
     options = [_option(option) for option in command.all_options]
 
@@ -20,13 +21,14 @@ def click_command(command: ClientCommand) -> click.Command:
 
 
 def _option(option: Option) -> click.Option:
-    flag = not option.metavar
     return click.Option(
         [*option.words, option.key],
         help=option.help,
-        is_flag=flag,
+        is_flag=not option.has_value,
         multiple=option.repeats,
         metavar=option.metavar or None,
+        type=click.Choice(option.choices) if option.choices else None,
+        hidden=option.is_hidden,
     )
 
 

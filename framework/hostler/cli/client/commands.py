@@ -14,9 +14,10 @@ class Usage(Exception):
 
 
 class Option(NamedTuple):
-    """`--name`, or `--name VALUE` where it has a `metavar`; `repeats` where it may be given again.
+    """`--name`, or `--name VALUE` where it has a `metavar` or `choices`.
 
-    `letter` is its other name: "f" for `-f`.
+    `repeats` where it may be given again. `letter` is its other name: "f" for `-f`. What `is_hidden` is
+    not in the help.
     """
 
     name: str
@@ -24,6 +25,13 @@ class Option(NamedTuple):
     metavar: str = ""
     repeats: bool = False
     letter: str = ""
+    choices: Sequence[str] = ()
+    is_hidden: bool = False
+
+    @property
+    def has_value(self) -> bool:
+        """Whether a value follows."""
+        return bool(self.metavar or self.choices)
 
     @property
     def key(self) -> str:
@@ -36,26 +44,28 @@ class Option(NamedTuple):
         return (f"--{self.name}", *((f"-{self.letter}",) if self.letter else ()))
 
 
-class ClientCommand(NamedTuple):
-    """One command: its words, its options, and its help."""
-
-    name: str
-    words: str
-    help: str
-    options: Sequence[Option] = ()
-
-    @property
-    def all_options(self) -> tuple[Option, ...]:
-        """Its own options, and those that all client commands have."""
-        return (*self.options, *COMMON)
-
-
 COMMON = (
     Option("json", "Print one JSON object, also for a failure."),
     Option("timeout", 'Wait at most so long, such as "30s"; 0 for ever. Default: 5m.', "DURATION"),
     Option("socket", "The control socket, where it is not in its usual place.", "PATH"),
     Option("quiet", "Print nothing but the answer and errors."),
 )
+
+
+class ClientCommand(NamedTuple):
+    """One command: its words, its options, those it has in common with others, and its help."""
+
+    name: str
+    words: str
+    help: str
+    options: Sequence[Option] = ()
+    common: Sequence[Option] = COMMON
+
+    @property
+    def all_options(self) -> tuple[Option, ...]:
+        """Its own options, and those in common."""
+        return (*self.options, *self.common)
+
 
 _FORCE = Option("force", "Kill the servers instead of asking them to stop.")
 _NO_WAIT = Option("no-wait", "Do not wait until it is done.")
@@ -67,7 +77,12 @@ _ALL = Option("all", "All servers.")
 _SERVERS = "[FILE] [NAME]..."
 LAYERS = (
     Option("profile", "Apply [profiles.NAME].", "NAME", repeats=True),
-    Option("set", "Set one value: servers.web.port=3000.", "KEY=VALUE", repeats=True),
+    Option(
+        "set",
+        "Set one value: servers.web.port=3000. Takes precedence over everything.",
+        "KEY=VALUE",
+        repeats=True,
+    ),
 )
 
 CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
@@ -181,12 +196,13 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
 
 
 class Arguments:
-    """The words and options of one call; `command` are the words behind "--"."""
+    """The words and options of one call; `command` are the words behind "--", None without one."""
 
     def __init__(
-        self, words: Sequence[str], values: Mapping[str, list[str]], command: Sequence[str] = ()
+        self, words: Sequence[str], values: Mapping[str, list[str]], command: Sequence[str] | None = None
     ) -> None:
         self.file, self.names = file_and_names(words)
+        self.words = words
         self.command = command
         self._values = values
 
@@ -231,15 +247,23 @@ def read_call(command: ClientCommand, words: Sequence[str]) -> Arguments:
             continue
         option = options.get(name)
         if option is None:
-            raise Usage(f"no such option: {name}; hostler {command.name} takes {', '.join(options)}")
-        if not option.metavar and has_value:
+            known = ", ".join(word for word, one in options.items() if not one.is_hidden)
+            raise Usage(f"no such option: {name}; hostler {command.name} takes {known}")
+        if not option.has_value and has_value:
             raise Usage(f"{name} takes no value")
-        if option.metavar and not has_value:
+        if option.has_value and not has_value:
             value = next(rest, "")
             if not value:
-                raise Usage(f"{name} takes a value: {name} {option.metavar}")
+                raise Usage(f"{name} takes a value: {name} {option.metavar or '|'.join(option.choices)}")
+        if option.choices and value not in option.choices:
+            raise Usage(f"{name} takes {', '.join(option.choices)}, found {value!r}")
         values.setdefault(option.name, []).append(value)
-    return Arguments(plain, values, words[end + 1 :])
+    return Arguments(plain, values, words[end + 1 :] if end < len(words) else None)
+
+
+def usage(command: ClientCommand, error: Usage) -> str:
+    """The error of a call, below what can be called."""
+    return f"Usage: hostler {command.name} [OPTIONS] {command.words}\n\nError: {error}"
 
 
 def file_and_names(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from hostler.cli.client.commands import CLIENT_COMMANDS, Arguments, Usage, file_words, read_call
+from hostler.cli.client.commands import CLIENT_COMMANDS, Arguments, Usage, file_words, read_call, usage
 from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError, other_version
 from hostler.cli.client.output import Output
 
@@ -66,6 +66,5 @@ def _refuse(name: str, words: Sequence[str], error: Usage) -> int:
     if "--json" in own:
         Output(as_json=True, quiet=False).failure(ClientError("invalid_request", str(error)))
     else:
-        call = f"hostler {name} [OPTIONS] {CLIENT_COMMANDS[name].words}"
-        Output(as_json=False, quiet=False).note(f"Usage: {call}\n\nError: {error}")
+        Output(as_json=False, quiet=False).note(usage(CLIENT_COMMANDS[name], error))
     return BAD_CALL

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import sys
 from collections.abc import Sequence
-from typing import TextIO
 
 from hostler.cli.client.daemon import ClientError
+from hostler.cli.safe_streams import write_line
 from hostler.text.sanitize import harmless
 
 
@@ -24,7 +23,7 @@ class Output:
         """Print the answer: the value for programs, the text for people."""
         shown = json.dumps(value, separators=(",", ":")) if self._as_json else harmless(text)
         if shown:
-            _write(sys.stdout, shown)
+            write_line(sys.stdout, shown)
 
     def lines(self, many: Sequence[tuple[object, str]]) -> None:
         """Print parts of a long answer, with the texts as they are; a value of None is for people alone."""
@@ -33,7 +32,7 @@ class Output:
         else:
             shown = [text for _, text in many]
         if shown:
-            _write(sys.stdout, "\n".join(shown))
+            write_line(sys.stdout, "\n".join(shown))
 
     def require_reader(self) -> None:
         """Raise BrokenPipeError where nobody reads the answer any more: in silence no write would tell."""
@@ -47,30 +46,17 @@ class Output:
     def note(self, text: str) -> None:
         """Print what is no answer."""
         if not self._quiet and not self._as_json:
-            _write(sys.stderr, harmless(text))
+            write_line(sys.stderr, harmless(text))
 
     def failure(self, error: ClientError) -> None:
         """Print an error."""
         if self._as_json:
             self.answer({"problem": error.problem}, "")
         else:
-            _write(sys.stderr, harmless(str(error)))
+            write_line(sys.stderr, harmless(str(error)))
 
     def refusal(self, error: ClientError, known: dict[str, object], text: str) -> None:
         """Print an error, and what is known nevertheless: the answer."""
         if not self._as_json:
             self.failure(error)
         self.answer({"problem": error.problem, **known}, text)
-
-
-def _write(stream: TextIO | None, text: str) -> None:
-    """Write lines at once; nowhere, where the stream was closed before we began."""
-    if stream is None:
-        return
-    try:
-        stream.write(text + "\n")
-        stream.flush()
-    except OSError:
-        # Python would write what is left once more at its end, and exit with a code of its own.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        raise

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 import pytest
-from hostler.cli import CLIENT_NAMES, main
+from hostler.cli import CLIENT_NAMES, LOCAL_NAMES, main
 from hostler.cli.client.commands import CLIENT_COMMANDS, read_call
 from hostler.cli.client.main import call
 from hostler.cli.commands import group
+from hostler.cli.local_commands import LOCAL_COMMANDS
 from hostler_process import server_table
 
 
@@ -69,12 +70,15 @@ def test_without_a_hostler_each_says_how_to_start_one(words: str, capsys: pytest
 
 def test_each_is_dispatched_before_click_and_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert tuple(CLIENT_COMMANDS) == CLIENT_NAMES
-    for words in (["--help"], ["up", "--help"]):
+    assert tuple(LOCAL_COMMANDS) == LOCAL_NAMES
+    for words in (["--help"], ["up", "--help"], ["run", "--help"]):
         with pytest.raises(SystemExit):
             main(words)
     told = capsys.readouterr().out
     assert all(f"\n  {name} " in told for name in CLIENT_NAMES)
     assert "--idle-exit DURATION" in told
+    assert "--output [prefixed|none]" in told
+    assert "--background" not in told
 
 
 def test_through_click_a_call_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
