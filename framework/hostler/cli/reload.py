@@ -6,18 +6,19 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
 import anyio
 
 from hostler.cli.import_deadline import SECONDS
+from hostler.cli.output.change_lines import change_lines
 from hostler.cli.output.views import View
 from hostler.concurrency.threads import run_in_thread
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.files.session_keyring import leave_session_keys
-from hostler.model.diff import Change, Changes, ListenerChanges, control_differences
+from hostler.model.diff import Change, Changes, control_differences
 from hostler.model.spec import Configuration, ControlSpec, ServerSpec
 from hostler.model.states import State
 from hostler.secrets.credentials import MASK
@@ -184,34 +185,10 @@ def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:
         return
 
     yield "reload:"
-    yield from (f"  {name}: removed" for name in changes.removed)
-
-    for name, keys in changes.changed.items():
-        restarted = "restarted when nothing runs on it" if name in changes.when_idle else "restarted"
-        yield f"  {name}: {restarted if name in changes.restarted else 'changed, and not running'}"
-        yield from (f"    {change}" for change in keys)
-
-    yield from (f"  {name}: added" for name in changes.added)
-
-    yield from _listener_lines(changes.listeners)
-
-    if changes.control:
-        yield "  [control]: applies when hostler is started anew"
-        yield from (f"    {change}" for change in changes.control)
-
+    yield from (f"  {line}" for line in change_lines(asdict(changes)))
     yield from (f"  {name}: had failed, and is started again" for name in again)
     if unchanged := [name for name in changes.unchanged if name not in again]:
         yield f"  unchanged: {', '.join(unchanged)}"
-
-
-def _listener_lines(changes: ListenerChanges) -> Iterator[str]:
-    yield from (f"  listener {name}: removed" for name in changes.removed)
-
-    for name, keys in changes.changed.items():
-        yield f"  listener {name}: begins anew"
-        yield from (f"    {change}" for change in keys)
-
-    yield from (f"  listener {name}: added" for name in changes.added)
 
 
 def keep_session_keys(specs: Iterable[ServerSpec]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from hostler.cli.client.daemon import ClientError, Daemon
 
@@ -50,26 +49,3 @@ def explained(error: ClientError, handed: dict[str, str | None], keeping: str = 
         other = f"; {keeping} hands over nothing" if keeping else ""
         error.problem["hint"] = f"put what is large into a file{other}"
     return error
-
-
-def plan(changes: dict[str, Any]) -> str:
-    """What a reload changes, for people; "" for nothing."""
-    lines = [f"{name}: removed" for name in changes["removed"]]
-    for name, keys in changes["changed"].items():
-        how = "restarted" if name in changes["restarted"] else "changed, and not running"
-        lines.append(f"{name}: {how}{' when nothing runs on it' if name in changes['when_idle'] else ''}")
-        lines += [f"  {_change(one)}" for one in keys]
-    lines += [f"{name}: added" for name in changes["added"]]
-    listeners = changes["listeners"]
-    lines += [f"listener {name}: removed" for name in listeners["removed"]]
-    lines += [f"listener {name}: begins anew" for name in listeners["changed"]]
-    lines += [f"listener {name}: added" for name in listeners["added"]]
-    if changes.get("control"):
-        lines.append("[control]: applies after `hostler down` and `hostler up`")
-        lines += [f"  {_change(one)}" for one in changes["control"]]
-    return "\n".join(lines)
-
-
-def _change(one: dict[str, Any]) -> str:
-    before, after = ("(none)" if one[key] is None else one[key] for key in ("before", "after"))
-    return f"{one['key']}: {before} -> {after}"

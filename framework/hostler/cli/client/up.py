@@ -15,11 +15,12 @@ from hostler.cli.client.daemon import (
     find_daemon,
     not_running_error,
 )
-from hostler.cli.client.environment import explained, plan, variables_for
+from hostler.cli.client.environment import explained, variables_for
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import Row, is_fine, select_rows, table
 from hostler.cli.client.spawn import spawn
+from hostler.cli.output.change_lines import change_lines
 from hostler.control.location import locate
 from hostler.files.namespace import named_namespace
 
@@ -97,7 +98,7 @@ def _reload(daemon: Daemon, arguments: Arguments, output: Output, deadline: Dead
         output.note(
             f"{', '.join(unused)}: not applied, a hostler runs already; `hostler down` first would do it"
         )
-    if text := plan(changes):
+    if text := "\n".join(change_lines(changes)):
         output.note(text)
     if arguments.names and not arguments.has("no-start"):
         daemon.post("/v1/servers/start", {"names": list(arguments.names), "wait": False})

@@ -55,7 +55,7 @@ def test_a_change_is_told_and_applies_when_hostler_is_started_anew(
     write(project, "[control]\ntcp = '127.0.0.1:0'\n", server_table())
     again = run("up")
     assert f"(pid {pid})" in again.stdout
-    told = "[control]: applies after `hostler down` and `hostler up`\n  tcp: (none) -> 127.0.0.1:0\n"
+    told = "[control]: applies when hostler is started anew\n  tcp: (none) -> 127.0.0.1:0\n"
     assert told in again.stderr
     assert json.loads(description_of(environ).read_text())["tcp"] is None
 
