@@ -48,7 +48,7 @@ def require_variables(specs: Mapping[str, ServerSpec], names: Iterable[str] = ()
 
     Raises InvalidConfiguration with every place that refers to one which is not set.
     """
-    wanted = with_needed(specs, names)
+    wanted = set(with_needed(specs, names))
     problems = [problem for name in specs if name in wanted for problem in specs[name].unset]
     if problems:
         raise InvalidConfiguration(deduplicated(problems))

@@ -6,8 +6,9 @@ program made has a tree without lines. What only the classes of plugins tell is 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -61,6 +62,9 @@ class ResolvedServer(Struct, frozen=True):
 
 def dependency_problems(specs: Iterable[ServerSpec]) -> list[Problem]:
     """Why these servers cannot be put in an order: what they are, and whom they need."""
+    specs = tuple(specs)
+    if not any(spec.needs or spec.task_timeout or spec.kind is Kind.TASK for spec in specs):
+        return []  # there is nothing to look at, as with most
     found, servers = Diagnostics(), {spec.name: ResolvedServer.of(spec) for spec in specs}
     for server in servers.values():
         _check_kind(server, found)
@@ -78,7 +82,11 @@ def check_values(server: ResolvedServer, found: Diagnostics) -> None:
 def check_between(servers: Servers, found: Diagnostics) -> None:
     """Note what does not fit together between servers."""
     _check_needs(servers, found)
-    for one, other in combinations([server for server in servers.values() if server.spec.port], 2):
+    at_port: dict[int, list[ResolvedServer]] = defaultdict(list)
+    for server in servers.values():
+        if server.spec.port:
+            at_port[server.spec.port].append(server)
+    for one, other in chain.from_iterable(combinations(same, 2) for same in at_port.values()):
         _check_ports(one, other, found)
     _check_inputs([one for one in servers.values() if one.spec.stdin is InputMode.INHERIT], found)
 
@@ -148,7 +156,7 @@ def _check_kind(server: ResolvedServer, found: Diagnostics) -> None:
 
 
 def _check_ports(one: ResolvedServer, other: ResolvedServer, found: Diagnostics) -> None:
-    if one.spec.port == other.spec.port and _overlap(one.spec.host, other.spec.host):
+    if _overlap(one.spec.host, other.spec.host):
         node = other.at("port")
         found.add(
             node, f"{shown(node)} is already the port of {quoted(one.spec.name)} on this host (0: a free one)"

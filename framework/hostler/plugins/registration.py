@@ -57,9 +57,7 @@ def in_order(plugins: Mapping[str, object]) -> dict[str, tuple[Implementation, .
 
     The order is that of the configuration; `tryfirst` and `trylast` go before and after it.
     """
-    # It only reads markers: registering plugins, with a manager for each server, would cost milliseconds.
-    manager = pluggy.PluginManager(hooks.PROJECT)
-    warned = {hook: _warned_of(manager, hook) for hook in FORMS}
+    warned = {hook: _warned_of(hook, getattr(hooks, hook)) for hook in FORMS}
     found = [(name, plugin, method) for name, plugin in plugins.items() for method in _methods_of(plugin)]
     found.sort(key=lambda one: one[2].place)
 
@@ -105,9 +103,11 @@ def _implementation(
     return Implementation(name, method.hook, function, method.arguments, deprecations)
 
 
-def _warned_of(manager: pluggy.PluginManager, hook: str) -> dict[str, Warning]:
+@lru_cache(maxsize=64)  # every server asks, and specifications stay as they are
+def _warned_of(hook: str, _specified: Callable[..., object]) -> Mapping[str, Warning]:
     """What the specification of a hook warns of, by argument; "" is the whole hook."""
-    options = manager.parse_hookspec_opts(hooks, hook)
+    # It only reads markers: to register the plugins of a server with one would cost milliseconds.
+    options = pluggy.PluginManager(hooks.PROJECT).parse_hookspec_opts(hooks, hook)
     assert options is not None
     whole = options["warn_on_impl"]
     return ({} if whole is None else {"": whole}) | dict(options["warn_on_impl_args"] or {})

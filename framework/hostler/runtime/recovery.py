@@ -14,7 +14,7 @@ from hostler.runtime.reporter import Reporter
 
 async def take_lock(context: SupervisorContext, name: str) -> NameLock:
     """Take the lock of a server's name; raises what `NameLock.attempts` raises when another holds it."""
-    attempts = NameLock.attempts(context.directories, context.namespace, name)
+    attempts = NameLock.attempts(context.directories, context.namespace, name, context.folders.secure)
     while (lock := next(attempts)) is None:  # noqa: ASYNC110 - nobody tells when a file is unlocked
         await anyio.sleep(RETRY_INTERVAL)
     return lock

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -158,12 +159,14 @@ class ServerRegistry(Mapping[str, SupervisedServer]):
 
     async def _begin_in_waves(self, servers: Sequence[SupervisedServer]) -> None:
         """Some at a time: the first is up early, and one whose turn has not come holds nothing."""
-        for at in range(0, len(servers), _WAVE):
-            wave = [one for one in servers[at : at + _WAVE] if self.servers.get(one.name) is one]
+        # A wave is prepared in lockstep: of many the first one is alone, and waits for no other.
+        first = 1 if len(servers) > _WAVE else _WAVE
+        for begin, end in pairwise((0, *range(first, len(servers), _WAVE), len(servers))):
+            wave = [one for one in servers[begin:end] if self.servers.get(one.name) is one]
             for server in wave:
                 self._begin(server)
             # The rest does not wait for one that is slow to start.
-            with anyio.move_on_after(_PATIENCE):
+            with anyio.move_on_after(_PATIENCE if begin else _PATIENCE / 10):
                 for server in wave:
                     await server.until(partial(_is_past_start, server))
 

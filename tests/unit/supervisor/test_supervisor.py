@@ -31,6 +31,7 @@ from hostler import (
 )
 from hostler.process.tree.process_table import Table, read_table
 from hostler.supervisor.memory_sampler import sample_memory
+from hostler.testing import SimulatedHost, run_virtually
 from specs import QUICK, MakeSpec, announced, worker
 
 NO_RETRY = replace(QUICK, start_retries=0)
@@ -127,6 +128,21 @@ async def test_when_the_first_of_many_is_up_most_others_hold_nothing(
         supervisor.listen(count)
         await all_ready(supervisor)
     assert 0 < locks[0] < 25
+
+
+def test_of_many_the_first_is_spawned_before_another_is_prepared(directories: Directories) -> None:
+    specs = [ServerSpec(name=f"w{number}", command=("w",), port=None) for number in range(50)]
+    locks: list[int] = []
+    world = SimulatedHost()  # where no wait is cut short because the machine is busy
+    world.on_spawn = lambda _: locks.append(len(list(directories.state.rglob("*.lock"))))
+
+    async def main() -> None:
+        async with world.supervisor(specs, directories=directories) as supervisor:
+            await supervisor.wait_ready(timeout=5)
+
+    run_virtually(main)
+    assert locks[0] == 1
+    assert len(locks) == 50
 
 
 @dataclass(eq=False)

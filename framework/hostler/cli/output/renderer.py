@@ -153,11 +153,11 @@ def _error_of(event: StateChanged) -> str:
 
 def label(spec: ServerSpec, *, many: bool = False) -> str:
     """What people call a server: "OpenCode server", "web server", "OpenCode server second", "build task"."""
-    title = one_line(spec.title or _title_of_plugins(spec))
-    title, kind = Masker(secrets_of_spec(spec)).text(title), spec.kind.value
+    title, kind = one_line(spec.title or _title_of_plugins(spec)), spec.kind.value
     if not title:
         # "task task started" would read like a slip of the pen.
         return spec.name if spec.name.lower().endswith(kind) else f"{spec.name} {kind}"
+    title = Masker(secrets_of_spec(spec)).text(title)
     return f"{title} {kind} {spec.name}" if many else f"{title} {kind}"
 
 

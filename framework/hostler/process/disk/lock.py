@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -64,12 +64,19 @@ class NameLock:
         return lock
 
     @classmethod
-    def attempts(cls, directories: Directories, namespace: str, name: str) -> Iterator[Self | None]:
+    def attempts(
+        cls,
+        directories: Directories,
+        namespace: str,
+        name: str,
+        secure: Callable[[Path], Path] = secure_directory,
+    ) -> Iterator[Self | None]:
         """Try as `take` does, at each step: None while somebody cleans up there, then the lock.
 
-        For those who must not block: rest `RETRY_INTERVAL` seconds between the steps.
+        For those who must not block: rest `RETRY_INTERVAL` seconds between the steps. `secure` does as
+        `secure_directory` for the folder of the locks.
         """
-        secure_directory(runs_folder(directories))
+        secure(runs_folder(directories))
         path = lock_path(directories, namespace, name).absolute()
         owner = Owner(os.getpid(), own_start_time(), namespace, name)
         begun = time.monotonic()
