@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import NamedTuple
-
-from aiohttp import web
+from typing import TYPE_CHECKING, NamedTuple
 
 from hostler.control.problems import Refused
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 MOST = 64
 """How many may ask at the same time, beside those that follow a stream."""
