@@ -16,7 +16,7 @@ class Flag:
 
     def __init__(self) -> None:
         self._is_set = False
-        self._waiting: tuple[asyncio.Future[None], ...] = ()
+        self._waiting: tuple[asyncio.Future[None] | Callable[[], object], ...] = ()
 
     def is_set(self) -> bool:
         """Whether it has come."""
@@ -25,27 +25,24 @@ class Flag:
     def set(self) -> None:
         """Let all go on that wait, and those that come."""
         self._is_set = True
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+        waiting, self._waiting = self._waiting, ()
+        for one in waiting:
+            if not isinstance(one, asyncio.Future):
+                one()
+            elif not one.done():
+                one.set_result(None)
 
     def clear(self) -> None:
         """Have those that come wait again."""
         self._is_set = False
 
     def notify(self, function: Callable[[], object]) -> Callable[[], None]:
-        """Have `function` called when it is set from now on; the result ends that."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def tell(_: asyncio.Future[None]) -> None:
-            function()
+        """Have `function` called by `set` from now on; the result ends that."""
 
         def end() -> None:
-            future.remove_done_callback(tell)
-            self._waiting = tuple(one for one in self._waiting if one is not future)
+            self._waiting = tuple(one for one in self._waiting if one is not function)
 
-        future.add_done_callback(tell)
-        self._waiting = (*self._waiting, future)
+        self._waiting = (*self._waiting, function)
         return end
 
     async def wait(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import lru_cache, partial
 from types import MappingProxyType
 
@@ -46,10 +45,15 @@ class PreparedRun(Run):
         vars(self).update(vars(begun))  # the same mailbox and tasks: plugins and commands hold on to them
         self.recorder = RunRecorder(self.context, self.reporter, lock)
         learn, warn = self.reporter.masker.register, partial(self.reporter.warn, "secret_exposed")
-        launch = build_launch(
-            self.spec, self.context, generation=self.generation, given=given, learn=learn, warn=warn
+        self.launch = build_launch(
+            self.spec,
+            self.context,
+            generation=self.generation,
+            given=given,
+            learn=learn,
+            warn=warn,
+            temporary=Noted(self.recorder.note),
         )
-        self.launch = replace(launch, temporary=Noted(self.recorder.note))
 
     async def edit(self, view: ServerView, plugins: PluginHost, given: Given) -> None:
         """Let the plugins edit the launch; raises a ServerError when it cannot be spawned."""
@@ -185,7 +189,7 @@ class LiveRun(PreparedRun):
 
     def watch(self, announced: bool) -> None:
         """Watch for the exit and, where the server has a port, for its endpoint."""
-        self.tasks.start(self._watch_exit(), "exit watch")
+        self.process.notify(self._note_exit)  # no task, which a restart would wait for
 
         if self.launch.warm_ups:
             self.tasks.start(self._warm_up(), "warm-up")
@@ -199,8 +203,7 @@ class LiveRun(PreparedRun):
             self.discovery = EndpointDiscovery(*given, *places)
             self.tasks.start(self._discover(self.discovery), "endpoint search")
 
-    async def _watch_exit(self) -> None:
-        await self.process.wait()
+    def _note_exit(self) -> None:
         self.exited_at = self.context.clock()
         self.mailbox.post(RunSignal.PROCESS_EXITED)
 

@@ -39,8 +39,9 @@ class Startup:
                 if await self.run.mailbox.take() is RunSignal.PREPARED:
                     return await work
         finally:
-            work.cancel()
-            await asyncio.wait({work})  # what it has begun is closed by the caller: it must have ended
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})  # what it has begun is closed by the caller: it must have ended
 
         return None
 
@@ -63,8 +64,9 @@ class Startup:
 
         lock = await self._own_lock()  # before all else: nothing is done beside a run that another one has
 
-        for value in secrets_of_spec(server.spec):
-            learn(value)
+        if life.plugins is None:  # else this has been done, for the same spec
+            for value in secrets_of_spec(server.spec):
+                learn(value)
 
         plugins = life.build_plugins()
         await self._wait_for_needed()

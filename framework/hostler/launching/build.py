@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,7 @@ def build_launch(
     given: Given,
     learn: Callable[[str], None],
     warn: Callable[[str], None],
+    temporary: list[Path],
 ) -> Launch:
     """A fresh Launch: argv and env filled in, on top of the safe base and what needed servers publish.
 
@@ -138,7 +140,7 @@ def build_launch(
     """
     fill = interpolator(spec, given.port, given.others)
     own = {"generation": generation, "port": given.port, "secrets": _Secrets(learn), "warn": warn}
-    launch = launch_of(spec, fill, **own, **_surroundings(spec, context))
+    launch = launch_of(spec, fill, temporary=temporary, **own, **_surroundings(spec, context))
     set_variables(launch, spec, fill, needed=given.needed, readings=given.readings)
 
     for text in given.readings.warnings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -57,11 +58,11 @@ class StartInputs:
         # Each start of each server asks: for 50 servers that crash all the time it would be most of the work.
         self._needed: Mapping[Path, bool] | None = None
         self._moves = any(plugin.base is None for spec in self._specs for plugin in spec.plugins)
-        self._seen_from: Path | None = None
+        self._seen_from = ""
 
     def needed(self) -> Mapping[Path, bool]:
         """The files, and whether they have to be there."""
-        place = Path.cwd() if self._moves else None
+        place = os.getcwd() if self._moves else ""  # noqa: PTH109 - every restart waits for this
         if self._needed is None or place != self._seen_from:
             self._needed, self._seen_from = MappingProxyType(self._found()), place
         return self._needed

@@ -34,10 +34,12 @@ async def report_unreadable(command_runner: CommandRunner, seen: set[str]) -> No
     # What we can read it can read where it is as we are, but from its own folder.
     same = bool(found) and _is_as_we_are(launch)
     named = {path: name for path, name in found.items() if not (same and path.startswith("/"))}
+    if not named:
+        return
     ours: list[str] = []
 
     with anyio.move_on_after(_SECONDS):
-        ours = await run_in_thread(_readable, list(named), abandon_on_cancel=True) if named else []
+        ours = await run_in_thread(_readable, list(named), abandon_on_cancel=True)
 
     kept = await _kept(command_runner, ours, sandboxed=True) if ours else []
     outside = await _kept(command_runner, kept, sandboxed=False) if kept and launch.confinement else kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
@@ -147,7 +147,7 @@ def masked_words(words: Iterable[str]) -> list[str]:
     return [_masked_word(word, found) for word, found in _searched(words)]
 
 
-def _masked_word(word: str, found: list[FoundSecret]) -> str:
+def _masked_word(word: str, found: Sequence[FoundSecret]) -> str:
     parts, last = [], 0
     for one in sorted(found, key=lambda one: one.start):
         if one.end > last:
@@ -156,11 +156,16 @@ def _masked_word(word: str, found: list[FoundSecret]) -> str:
     return "".join([*parts, word[last:]])
 
 
-def _searched(words: Iterable[str]) -> Iterator[tuple[str, list[FoundSecret]]]:
+def _searched(words: Iterable[str]) -> Iterator[tuple[str, Sequence[FoundSecret]]]:
     option = ""
     for word in words:
-        yield word, [one for one in _in_word(word, option) if not _is_elsewhere(word, one)]
+        yield word, _found(word, option)
         option = word.lstrip("-") if _OPTION.fullmatch(word) and is_secret_name(word) else ""
+
+
+@lru_cache(maxsize=256)  # each restart asks five times for the words of a command
+def _found(word: str, option: str) -> Sequence[FoundSecret]:
+    return [one for one in _in_word(word, option) if not _is_elsewhere(word, one)]
 
 
 def _is_elsewhere(word: str, one: FoundSecret) -> bool:

@@ -50,7 +50,7 @@ class RotatedFile:
         self._index = rotation.get("index")
         self._turn = 0
         self._fd = -1
-        self._place: Path | None = None  # where the folder is, all links followed
+        self._place: str | None = None  # where the folder is, all links followed
         self._looked = 0.0
         self._stays: Callable[[OSError], None] = rotation.get("stays", lambda _: None)
         self._stayed = False
@@ -215,7 +215,7 @@ class RotatedFile:
 
         try:
             # The folder is not kept open meanwhile: with hundreds of servers descriptors run short.
-            with trusted_folder(_path_of(self._fd, self._path).parent) as folder:
+            with trusted_folder(Path(_path_of(self._fd, self._path)).parent) as folder:
                 self._archives.shift(folder)
         except OSError as error:
             # Every line would try again, and fail in the same way.
@@ -277,12 +277,12 @@ def why_no_log(path: Path) -> str:
         return ""
 
 
-def _path_of(fd: int, path: Path) -> Path:
+def _path_of(fd: int, path: Path) -> str:
     """Where an open file or folder is; by its path where the system does not tell."""
     try:
-        return Path(f"/proc/self/fd/{fd}").readlink()
+        return os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - every restart waits for this
     except OSError:  # pragma: other-system
-        return path.resolve()
+        return str(path.resolve())
 
 
 def _opened(path: Path, folder: int) -> int:

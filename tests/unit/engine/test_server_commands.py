@@ -29,12 +29,14 @@ from supervised_servers import reaches
 NEVER = replace(QUICK, policy=RestartMode.NEVER)
 
 
-async def dies_unnoticed(server: Server) -> None:
+def dies_unnoticed(server: Server) -> None:
     """The process is dead and word of it is on its way, but nobody has read it yet."""
     assert server._engine.run is not None
-    assert server._engine.run.process is not None
-    os.kill(server._engine.run.process.pid, signal.SIGKILL)
-    await server._engine.run.process.wait()
+    process = server._engine.run.process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not process.alive()
     assert server.state is State.RUNNING
 
 
@@ -112,7 +114,7 @@ async def test_a_restart_that_meets_a_crash_does_not_ask_for_the_policy(
     async with Supervisor(make_spec(restart=NEVER), directories=directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
-        await dies_unnoticed(server)
+        dies_unnoticed(server)
         with anyio.fail_after(10):
             await server.restart()
             await server.wait_ready()
@@ -123,7 +125,7 @@ async def test_a_stop_that_meets_a_crash_ends_stopped(make_spec: MakeSpec, direc
     async with Supervisor(make_spec(restart=NEVER), directories=directories) as supervisor:
         server = supervisor["fake"]
         await server.wait_ready(10)
-        await dies_unnoticed(server)
+        dies_unnoticed(server)
         with anyio.fail_after(10):
             await server.stop()
         assert server.state is State.STOPPED

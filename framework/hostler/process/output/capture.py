@@ -151,7 +151,8 @@ class Capture:
         With `patience` nobody is left who could write: what is still in the pipes is taken, and lines that
         wait get so many seconds more. What is left then is reported.
         """
-        await self._wait_drained(timeout)
+        if not self._is_drained():
+            await self._wait_drained(timeout)
         if patience and not self._is_drained():
             # On a busy machine the reader may be late, and what is read when nobody follows is not counted.
             self._retire_pipes()
@@ -173,8 +174,9 @@ class Capture:
         """Take what is left, close the sinks and release all; at most 3 s, whoever hangs. Idempotent."""
         self.close_write_fds()
         self.retire()
-        with anyio.move_on_after(CLOSE_TIMEOUT):
-            await self._closed.wait()
+        if not self._closed.is_set():
+            with anyio.move_on_after(CLOSE_TIMEOUT):
+                await self._closed.wait()
         self._mark_closed()
 
     def retire(self) -> None:

@@ -95,7 +95,8 @@ def refuse_leaks(launch: Launch) -> None:
     base = [value for name, value in inherited.items() if name not in _PROXIES]
     secrets = {*secret_values(launch.host_env, launch.env), *given}
     secrets = {value for value in secrets if not any(value in one for one in base)}
-    leaks = _leaks(launch, secrets - allowed, inherited)
+    forbidden = secrets - allowed
+    leaks = _leaks(launch, forbidden, inherited) if forbidden else []
     if leaks:
         names = ", ".join(sorted(leaks))
         raise EnvironmentSetupFailed(
@@ -106,7 +107,8 @@ def refuse_leaks(launch: Launch) -> None:
             permanent=True,
         )
 
-    _refuse_exposed(launch, secrets)
+    if secrets:
+        _refuse_exposed(launch, secrets)
 
     for text in exposed_in(launch.argv):
         launch.warn(text)

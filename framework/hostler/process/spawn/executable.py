@@ -9,6 +9,7 @@ import struct
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -125,9 +126,9 @@ class _Checks(Struct, frozen=True):
     account: Account | None
 
     def check(self, program: str, depth: int) -> None:
-        _check_file(program)
+        identity = _check_file(program)
         try:
-            head = self._head(program)
+            head = self._head(program, identity)
         except OSError:
             # A program may be executable without being readable: the kernel decides.
             return
@@ -142,17 +143,11 @@ class _Checks(Struct, frozen=True):
                 reason = f"the interpreter of {program} cannot run: {error.message}"
                 raise _refusal(reason, error.context.hint) from None
 
-    def _head(self, program: str) -> bytes:
+    def _head(self, program: str, identity: tuple[int, ...]) -> bytes:
         who = self.account
         if who is not None:
             return read_as(who.uid, who.gid, who.groups, program, _HEAD)
-
-        # A pipe that was put there meanwhile does not hold us up.
-        descriptor = os.open(program, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            return os.read(descriptor, _HEAD)
-        finally:
-            os.close(descriptor)
+        return _read_head(program, identity)
 
     def _interpreters(self, program: str, head: bytes, depth: int) -> list[str]:
         """What the first line of a script names: its interpreter, and what `env` would look for."""
@@ -177,9 +172,20 @@ class _Checks(Struct, frozen=True):
         return [interpreter, _look_up(name, self.cwd, self.env)]
 
 
-def _check_file(program: str) -> None:
+@lru_cache(maxsize=64)  # each restart asks; a file that has changed has another identity
+def _read_head(program: str, identity: tuple[int, ...]) -> bytes:
+    # A pipe that was put there meanwhile does not hold us up.
+    descriptor = os.open(program, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        mode = os.stat(program).st_mode  # noqa: PTH116 - as above
+        return os.read(descriptor, _HEAD)
+    finally:
+        os.close(descriptor)
+
+
+def _check_file(program: str) -> tuple[int, ...]:
+    """Return what changes with the file."""
+    try:
+        found = os.stat(program)  # noqa: PTH116 - as above
     except FileNotFoundError:
         raise _refusal(f"{program} does not exist", "install it, or correct command") from None
     except OSError as error:
@@ -187,6 +193,7 @@ def _check_file(program: str) -> None:
             f"{program} cannot be inspected: {error.strerror}", "check the path in command"
         ) from None
 
+    mode = found.st_mode
     if stat.S_ISDIR(mode):
         raise _refusal(f"{program} is a directory", "give the path of the program inside it")
     if not stat.S_ISREG(mode):
@@ -196,8 +203,10 @@ def _check_file(program: str) -> None:
             f"{program} is not executable",
             f"run chmod +x {program} (and check that its file system is not mounted noexec)",
         )
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
+@lru_cache(maxsize=64)  # each restart asks about the same
 def _check_binary(program: str, head: bytes) -> None:
     """Refuse what the kernel will refuse; an unknown format passes where the kernel was taught others."""
     if head.startswith(_MACH_O if sys.platform == "darwin" else _ELF):

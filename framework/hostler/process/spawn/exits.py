@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import InitVar, dataclass
 from pathlib import Path
@@ -103,6 +104,13 @@ class Process:
         """Wait for the end, not for the pipes; any number may wait, and any of them be cancelled."""
         await self._ended.wait()
         return self._status or ExitStatus()
+
+    def notify(self, function: Callable[[], object]) -> None:
+        """Have `function` called as soon as its end is known, or now where it is."""
+        if self._ended.is_set():
+            function()
+        else:
+            self._ended.notify(function)
 
     def send_signal(self, number: int) -> bool:
         """Send a signal to the process alone; False when it has ended."""
