@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from hostler.control.control import Control
 
 
+_LOOK_SECONDS = 60.0
+
+
 class RunControl:
     """Opens and closes the control socket of a run, and carries out what clients ask of the run itself.
 
@@ -80,6 +83,10 @@ class RunControl:
             if "longest" in error.context.details:
                 return
             self._view.show_message(f"other commands cannot reach this hostler: {error.message}")
+            return
+        while True:  # without its locks nobody would find it, to have it make them again
+            await asyncio.sleep(_LOOK_SECONDS)
+            self.listen_again()
 
     def report_failure(self, error: ServerError) -> None:
         """Report to who started this run in the background why it ends."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
+import anyio
 import pytest
 from controlled import short_folder
 from hostler import Directories, Notice, Supervisor
-from hostler.cli import background_end
+from hostler.cli import background_end, run_control
 from hostler.cli.output.views import View
 from hostler.cli.reload import Reloading
 from hostler.cli.run_control import RunControl
 from hostler.cli.run_options import ControlOptions
-from hostler.control.location import control_folder
+from hostler.control.location import control_folder, locate
 from specs import MakeSpec
 
 
@@ -45,6 +47,39 @@ async def test_a_folder_that_is_gone_is_told_as_an_event_and_ends_the_run(
             assert ended.is_set()
             await control.close()
     assert [one.topic for one in notices] == ["configuration_gone"]
+
+
+async def test_a_run_in_a_terminal_is_found_again_where_all_its_locks_were_removed(
+    directories: Directories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks once a minute; here at once."""
+    monkeypatch.setattr(run_control, "_LOOK_SECONDS", 0.01)
+    with short_folder() as folder:
+        for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+            monkeypatch.setenv(name, str(folder / name))
+            (folder / name).mkdir(mode=0o700)
+        async with Supervisor([], directories=directories) as supervisor:
+            view = View()
+            control = RunControl(
+                ControlOptions(folder / "x.toml", lambda *_: pytest.fail("nobody asks")),
+                supervisor,
+                Reloading(supervisor, lambda _: pytest.fail("nobody asks"), view),
+                view,
+                end=lambda force: None,
+                is_ending=lambda: False,
+                start_rest=lambda: None,
+            )
+            serving = asyncio.create_task(control.serve())
+            location = locate(str(folder / "x.toml"), os.environ)
+            with anyio.fail_after(20):
+                for _ in range(2):
+                    while not location.is_held():  # noqa: ASYNC110 - files tell it
+                        await asyncio.sleep(0.01)
+                    assert len({one.lock for one in location.everywhere}) == 2
+                    for one in location.everywhere:
+                        shutil.rmtree(one.folder)
+            serving.cancel()
+            await control.close()
 
 
 async def test_a_run_that_has_ended_does_not_listen_any_more(
