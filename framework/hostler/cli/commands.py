@@ -11,7 +11,7 @@ import click
 
 from hostler.cli import OWN_NAMES
 from hostler.cli.client.commands import CLIENT_COMMANDS
-from hostler.cli.late_modules import import_tls_late
+from hostler.cli.late_modules import import_late
 from hostler.cli.local import BAD_CALL, FAILED
 from hostler.cli.local import call as call_local
 from hostler.cli.local_commands import LOCAL_COMMANDS
@@ -34,7 +34,7 @@ class LazyGroup(click.Group):
         """The command of this name, or None."""
         if cmd_name not in self.names:
             return None
-        import_tls_late()
+        import_late()
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name  # import_.py
         command = import_module(f"hostler.cli.{self.module_prefix}{module}").command
         assert isinstance(command, click.Command)

@@ -1,9 +1,12 @@
-"""OpenSSL for those who use it: else asyncio and anyio import it, which takes 4 MiB and 6 ms of a start."""
+"""Modules that others import and few calls use, read when they are used.
+
+asyncio and anyio import OpenSSL, which takes 4 MiB and 6 ms of a start; the other three take 3 ms.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
@@ -12,7 +15,8 @@ from threading import RLock
 from types import ModuleType
 from typing import Any
 
-_NAMES = frozenset({"ssl", "asyncio.sslproto"})
+_TLS = frozenset({"ssl", "asyncio.sslproto"})
+_OTHERS = frozenset({"ipaddress", "platform", "tokenize"})  # of urllib.parse, uuid and linecache
 _NOT_IN_CODE = frozenset({"__path__", "__file__", "__cached__"})  # the import itself asks for them
 
 
@@ -33,10 +37,17 @@ class _LateModule(ModuleType):
             with self._late_lock:
                 loader, self._late_loader = self._late_loader, None  # its own code asks, too
                 if loader is not None:
-                    loader.exec_module(self)
+                    self._read(loader)
         if name not in values:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         return values[name]
+
+    def _read(self, loader: Any) -> None:
+        try:
+            loader.exec_module(self)
+        except BaseException:  # such as a lack of descriptors, which may be over when it is asked again
+            self._late_loader = loader
+            raise
 
 
 class _LateLoader:
@@ -52,23 +63,26 @@ class _LateLoader:
 
 
 class _LateFinder:
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(name, path, target) if name in _NAMES else None
+        spec = PathFinder.find_spec(name, path, target) if name in self._names else None
         if spec is None:
             return None
         loader: Any = _LateLoader(spec.loader)
         return spec_from_file_location(name, spec.origin, loader=loader)
 
 
-def import_tls_late() -> None:
-    """Have `ssl`, and what asyncio makes of it, read when they are used; before asyncio is imported.
+def import_late() -> None:
+    """Have these modules read when they are used; before others are imported.
 
-    Without OpenSSL the import fails as it should: who can do without it has to know at once.
+    Without OpenSSL its import fails as it should: who can do without it has to know at once.
     """
-    if find_spec("_ssl") is not None and not any(isinstance(one, _LateFinder) for one in sys.meta_path):
-        sys.meta_path.insert(0, _LateFinder())
+    if not any(isinstance(one, _LateFinder) for one in sys.meta_path):
+        sys.meta_path.insert(0, _LateFinder(_OTHERS if find_spec("_ssl") is None else _OTHERS | _TLS))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from hostler.cli.client.commands import Usage, read_call, usage
-from hostler.cli.late_modules import import_tls_late
+from hostler.cli.late_modules import import_late
 from hostler.cli.local_commands import LOCAL_COMMANDS
 from hostler.cli.safe_streams import prepare_streams, write_line
 
@@ -17,7 +17,7 @@ FAILED, BAD_CALL = 1, 2
 def call(name: str, words: Sequence[str]) -> int:
     """Run one command; its exit code."""
     prepare_streams()
-    import_tls_late()
+    import_late()
     from hostler.errors import InvalidConfiguration, ServerError  # noqa: PLC0415 - pathlib is imported late
 
     command = LOCAL_COMMANDS[name]

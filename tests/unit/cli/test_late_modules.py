@@ -1,4 +1,4 @@
-"""A run that needs no TLS has no OpenSSL in memory; one that needs it has all of it."""
+"""A run without TLS has no OpenSSL in memory; one that needs it has all of it. So with other modules."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from http_pages import self_signed
 
 TLS = """
 import sys, threading
-from hostler.cli.late_modules import import_tls_late, tls_in_annotations
+from hostler.cli.late_modules import import_late, tls_in_annotations
 
-import_tls_late()
+import_late()
 import asyncio
 with tls_in_annotations():
     import anyio.streams.tls
@@ -53,9 +53,9 @@ print(hasattr(ssl, "__path__"), hasattr(ssl, "no_such_name"), asyncio.sslproto.S
 NO_OPENSSL = """
 import sys
 sys.modules["_ssl"] = None  # as in a Python that was built without it
-from hostler.cli.late_modules import import_tls_late, tls_in_annotations
+from hostler.cli.late_modules import import_late, tls_in_annotations
 
-import_tls_late()
+import_late()
 import asyncio
 with tls_in_annotations():
     import anyio.streams.tls
@@ -102,3 +102,26 @@ def test_who_uses_tls_has_all_of_it_on_whatever_thread_and_through_asyncio_and_a
 def test_a_python_without_openssl_runs_and_says_so_to_who_imports_ssl() -> None:
     done = subprocess.run([sys.executable, "-c", NO_OPENSSL], capture_output=True, text=True, check=False)
     assert (done.stdout.splitlines(), done.stderr) == (["b'hello'", "_ssl"], "")
+
+
+UNREADABLE = """
+import os, resource, sys
+from hostler.cli.late_modules import import_late
+
+import_late()
+sys.dont_write_bytecode = True
+import tokenize
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
+try:
+    tokenize.open
+except Exception as error:
+    print(type(error).__name__)
+resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+print(tokenize.open.__name__)
+"""
+
+
+def test_what_could_not_be_read_is_read_when_it_is_asked_for_again() -> None:
+    done = subprocess.run([sys.executable, "-c", UNREADABLE], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["OSError", "open"]
