@@ -21,7 +21,7 @@ from hostler import (
     is_secret_name,
 )
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, 5.6.2: token
+_NAME = r"(?a)[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2: token
 _AT_ONCE = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
 
 
@@ -77,7 +77,7 @@ def close_by_reset(one: socket.socket) -> None:
 def check_headers(headers: Mapping[str, str | Secret]) -> None:
     """Raise ValueError for what is no header."""
     for name, value in headers.items():
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             raise ValueError(f"headers: {name!r} is no name of a header")
         if isinstance(value, str) and not value.isprintable():
             raise ValueError(f"headers: the value of {name} has to be one line of printable letters")

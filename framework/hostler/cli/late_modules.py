@@ -1,6 +1,6 @@
 """Modules that others import and few calls use, read when they are used.
 
-asyncio and anyio import OpenSSL, which takes 4 MiB and 6 ms of a start; the other three take 3 ms.
+asyncio and anyio import OpenSSL, which takes 4 MiB and 6 ms of a start; the others take 2 ms.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 _TLS = frozenset({"ssl", "asyncio.sslproto"})
-_OTHERS = frozenset({"ipaddress", "platform", "tokenize"})  # of urllib.parse, uuid and linecache
+_OTHERS = frozenset({"ipaddress", "tokenize"})  # of urllib.parse and linecache
 _NOT_IN_CODE = frozenset({"__path__", "__file__", "__cached__"})  # the import itself asks for them
 
 

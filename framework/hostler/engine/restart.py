@@ -18,11 +18,10 @@ from hostler.model.values import Action, Exit, ExitCause
 from hostler.runtime.restart_budget import Budget, at_once, spend
 
 # As libraries and runtimes print it; where the system speaks another language, by its number.
-_IN_USE = re.compile(
-    rf"address (is )?(already )?in use|EADDRINUSE|AddrInUse|AddressInUse"
+_IN_USE = (
+    rf"(?i)address (is )?(already )?in use|EADDRINUSE|AddrInUse|AddressInUse"
     rf"|(errno|os error)\W{{1,3}}{errno.EADDRINUSE}\b|\({errno.EADDRINUSE}: "
-    rf"|{re.escape(os.strerror(errno.EADDRINUSE))}",
-    re.IGNORECASE,
+    rf"|{re.escape(os.strerror(errno.EADDRINUSE))}"
 )
 
 
@@ -59,7 +58,7 @@ def blames_its_port(crash: Crash, spec: ServerSpec, budget: Budget) -> bool:
     if exit_.ready or exit_.pid is None or crash.hopeless or spec.kind is Kind.TASK or budget.waited:
         return False
     output = f"{exit_.stdout}{exit_.stderr}"  # none, where it goes elsewhere
-    return not output.strip() or _IN_USE.search(output) is not None
+    return not output.strip() or re.search(_IN_USE, output) is not None
 
 
 def decide(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from hostler.files.bounded_read import read_pipe
@@ -21,6 +19,8 @@ def run_as(
 
     Raises OSError when it cannot be started, and TimeoutError when it is not done in time.
     """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - `hostler check` seldom needs it
+
     # Whoever has its user can trace it and act in its name. So it gets nothing of ours: no terminal (it has a
     # session of its own), no environment, no descriptors, no keys.
     with ThreadPoolExecutor(1) as thread:
@@ -30,6 +30,8 @@ def run_as(
 def _run(
     uid: int, gid: int, groups: Sequence[int], argv: Sequence[str], most: int, seconds: float
 ) -> tuple[int, bytes]:
+    import subprocess  # noqa: PLC0415
+
     leave_session_keys()  # of this thread alone, which ends with the child
     until = time.monotonic() + seconds
     child = subprocess.Popen(

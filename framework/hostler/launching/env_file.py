@@ -16,13 +16,12 @@ from hostler.secrets.credentials import is_secret_name, passwords_in
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_LITERAL = re.compile(r"[^=]*=[^\S\r\n]*['`]")
+_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
+_LITERAL = r"[^=]*=[^\S\r\n]*['`]"
 _TO_BACKTICK = r"\s*(?:export[^\S\r\n]+)?(?P<name>[^=#\s'`]+)[^\S\r\n]*=[^\S\r\n]*`"
-_OPEN = re.compile(_TO_BACKTICK)
-_IN_BACKTICKS = re.compile(_TO_BACKTICK + r"(?P<value>[^`]*)`[^\S\r\n]*(?:#[^\r\n]*)?(?:\r\n|\n|\r|\Z)")
-_LINE_END = re.compile(r"\r\n|\n|\r")
-_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)", re.ASCII)
+_IN_BACKTICKS = _TO_BACKTICK + r"(?P<value>[^`]*)`[^\S\r\n]*(?:#[^\r\n]*)?(?:\r\n|\n|\r|\Z)"
+_LINE_END = r"\r\n|\n|\r"
+_VARIABLE = r"(?a)\$([A-Za-z_][A-Za-z0-9_]*)"
 _LARGEST = 2**20
 _MOST_LINES = 10_000
 
@@ -58,7 +57,7 @@ def read_env_file(file: EnvFile, *, warn: Callable[[str], object] = str) -> dict
 
 
 def _hint(file: EnvFile) -> str:
-    if name := _VARIABLE.search(str(file.path)):
+    if name := re.search(_VARIABLE, str(file.path)):
         return f"write ${{{name[1]}}} for a variable in env_file"
     if file.path.is_dir():
         return f"it is a folder: write the path of the file in it, such as {file.path / '.env'}"
@@ -67,7 +66,7 @@ def _hint(file: EnvFile) -> str:
 
 def _read(file: EnvFile) -> PrivateText:
     read = read_private(file.path, largest=_LARGEST)
-    if len(_LINE_END.findall(read.text)) > _MOST_LINES:  # each takes the parser a while
+    if len(re.findall(_LINE_END, read.text)) > _MOST_LINES:  # each takes the parser a while
         raise Unreadable(f"it has more than {_MOST_LINES} lines")
     return read
 
@@ -87,7 +86,7 @@ def references_in(file: EnvFile) -> list[str]:
         f"{file.path}:{line}: ${{...}} stays as it is: nothing in an env_file is filled in; write it in env, "
         "or in single quotes where it is meant"
         for line, binding in bindings
-        if "${" in (binding.value or "") and not _LITERAL.match(binding.original.string)
+        if "${" in (binding.value or "") and not re.match(_LITERAL, binding.original.string)
     ]
 
 
@@ -112,7 +111,7 @@ def _bindings(text: str) -> Iterator[tuple[int, Binding]]:
 
     reader = Reader(io.StringIO(text))
     while reader.has_next():
-        quoted = _IN_BACKTICKS.match(reader.string, reader.position.chars)
+        quoted = re.compile(_IN_BACKTICKS).match(reader.string, reader.position.chars)
         if quoted is None:
             binding = parse_binding(reader)
         else:
@@ -122,7 +121,7 @@ def _bindings(text: str) -> Iterator[tuple[int, Binding]]:
             binding = Binding(quoted["name"], value, reader.get_marked(), error=False)
         written = binding.original.string
         before = written[: len(written) - len(written.lstrip())]
-        yield binding.original.line + len(_LINE_END.findall(before)), binding
+        yield binding.original.line + len(re.findall(_LINE_END, before)), binding
 
 
 def _fault(binding: Binding) -> str:
@@ -131,9 +130,11 @@ def _fault(binding: Binding) -> str:
         return "not NAME=value"
     if binding.key is None:
         return ""
-    if _OPEN.match(binding.original.string) and not _IN_BACKTICKS.fullmatch(binding.original.string):
+    if re.match(_TO_BACKTICK, binding.original.string) and not re.fullmatch(
+        _IN_BACKTICKS, binding.original.string
+    ):
         return "a value in backticks ends with the next backtick, and nothing may follow it but a comment"
-    if not _NAME.fullmatch(binding.key):
+    if not re.fullmatch(_NAME, binding.key):
         return "not a name for a variable: letters, digits, _, . and -, a letter or _ first"
 
     return "a name without a value; NAME= is an empty one" if binding.value is None else ""

@@ -10,12 +10,11 @@ from hostler.secrets.credentials import is_secret_name
 
 _MOST_NAMED = 5
 _NEAR = 4
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MISSING = re.compile(
-    r"not[ _-]?(set|found|defined|provided|present|given|specified|configured|exist)|unset|unbound|"
+_WORD = r"[A-Za-z_][A-Za-z0-9_]*"
+_MISSING = (
+    r"(?i)not[ _-]?(set|found|defined|provided|present|given|specified|configured|exist)|unset|unbound|"
     r"undefined|missing|requir|KeyError|environ|\benv\b|\bset\b|must|need|expected|could not|cannot|"
-    r"unable|please|empty|no value|provide|resolve",
-    re.IGNORECASE,
+    r"unable|please|empty|no value|provide|resolve"
 )
 # Every shell has these; a program that lacks one of them has another trouble.
 _OF_THE_SHELL = frozenset({"PWD", "OLDPWD", "SHLVL", "PS1", "PS2", "IFS", "EDITOR", "PAGER", "HOSTNAME"})
@@ -46,9 +45,9 @@ def _withheld(launch: Launch, output: str) -> Iterator[str]:
     for name in sorted(name for name in missing if len(name) > 2):
         lowered = name.lower() if "_" in name else name  # settings are often told as fields of a class
         for number, line in enumerate(lines):
-            words = _WORD.findall(line)
+            words = re.findall(_WORD, line)
             near = "\n".join(lines[max(number - _NEAR, 0) : number + _NEAR + 1])
-            if (name in words or lowered in words) and _MISSING.search(near):
+            if (name in words or lowered in words) and re.search(_MISSING, near):
                 yield name
                 break
 

@@ -142,7 +142,7 @@ def _value(found: re.Match[str], lookup: Callable[[str], str | None]) -> str:
 Part: TypeAlias = Literal["port", "host", "url"]
 PARTS: tuple[Part, ...] = ("port", "host", "url")
 
-_FORM = re.compile(rf"servers\.(?P<server>[A-Za-z0-9_-]+)\.(?P<part>{'|'.join(PARTS)})", re.ASCII)
+_FORM = rf"(?a)servers\.(?P<server>[A-Za-z0-9_-]+)\.(?P<part>{'|'.join(PARTS)})"
 
 
 class Reference(Struct, frozen=True):
@@ -154,7 +154,7 @@ class Reference(Struct, frozen=True):
     @classmethod
     def parse(cls, name: str) -> Reference | None:
         """Read the name between the braces; None where it means something else."""
-        found = _FORM.fullmatch(name)
+        found = re.fullmatch(_FORM, name)
         return None if found is None else cls(found["server"], cast("Part", found["part"]))
 
     def value(self, endpoints: Mapping[str, Endpoint | None]) -> str | None:

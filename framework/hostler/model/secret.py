@@ -13,7 +13,7 @@ from hostler.model.dataclass import dataclass
 
 FORM = '"env:NAME" or "file:PATH"'  # for messages
 
-_SOURCE = re.compile(r"env:[^=\0]+|file:[^\0]+")
+_SOURCE = r"env:[^=\0]+|file:[^\0]+"
 _LARGEST = 64 * 2**10
 
 
@@ -29,7 +29,7 @@ class Secret:
     secret: str
 
     def __post_init__(self) -> None:
-        if _SOURCE.fullmatch(self.secret) is None:
+        if re.fullmatch(_SOURCE, self.secret) is None:
             raise ValueError(f"expected {FORM}")
 
     @property

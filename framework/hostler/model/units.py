@@ -13,7 +13,7 @@ T = TypeVar("T")
 LONGEST = 10**12  # seconds, some 30,000 years: in milliseconds it still fits 64 bits
 LARGEST = 2**60  # bytes: the kernel's sizes end at 2**63
 
-_NUMBER_AND_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]+)\s*", re.ASCII)
+_NUMBER_AND_UNIT = r"(?a)\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]+)\s*"
 _SECONDS = MappingProxyType({"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0})
 _BYTES = MappingProxyType(
     {"B": 1, "KB": 10**3, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -30,7 +30,7 @@ _LONG_UNITS = MappingProxyType(
         **dict.fromkeys(("day", "days"), "d"),
     }
 )
-_ISO = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.ASCII)
+_ISO = r"(?a)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?"
 _PERIODS = MappingProxyType({"hourly": "1h", "daily": "1d", "weekly": "7d", "monthly": "30d", "1w": "7d"})
 _MANY = 1000
 _LETTERS = MappingProxyType({"k": "KiB", "m": "MiB", "g": "GiB", "ki": "KiB", "mi": "MiB", "gi": "GiB"})
@@ -51,7 +51,7 @@ def likely_duration_of(value: object) -> str:
 def likely_duration(text: str) -> str:
     """The duration that "30", "1m30s", "PT30S", "daily" or "30 seconds" was probably meant as, or ""."""
     text = _PERIODS.get(text.strip().lower().removeprefix("@"), text)
-    iso = _ISO.fullmatch(text.strip())
+    iso = re.fullmatch(_ISO, text.strip())
     if iso is not None and iso[0].strip("PT"):
         text = "".join(f"{number}{unit}" for number, unit in zip(iso.groups(), "dhms", strict=True) if number)
     clock = re.fullmatch(r"(\d{1,3}):(\d\d):(\d\d)", text.strip(), re.ASCII)
@@ -88,7 +88,7 @@ class Duration(float):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read "500ms" or "1.5 s"; ValueError says what is allowed."""
-        found = _NUMBER_AND_UNIT.fullmatch(text)
+        found = re.fullmatch(_NUMBER_AND_UNIT, text)
         if found is None or found[2] not in _SECONDS:
             raise ValueError('expected a duration with a unit (ms, s, m, h, d), such as "500ms" or "30s"')
         seconds = float(found[1]) * _SECONDS[found[2]]
@@ -103,7 +103,7 @@ class Size(int):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read "10 MiB" or "64kB"; ValueError says what is allowed."""
-        found = _NUMBER_AND_UNIT.fullmatch(text)
+        found = re.fullmatch(_NUMBER_AND_UNIT, text)
         if found is None or found[2] not in _BYTES:
             raise ValueError('expected a size with a unit (B, kB, MB, GB, KiB, MiB, GiB), such as "10 MiB"')
         size = float(found[1]) * _BYTES[found[2]]

@@ -11,7 +11,7 @@ from hostler.model.schema.diagnostics import likely
 
 _LONGEST_REPR = 300
 # How a dataclass says it: its cure is not that of an option.
-_MUTABLE = re.compile(r"mutable default <class '(?P<kind>\w+)'> for field (?P<name>\w+) ")
+_MUTABLE = r"mutable default <class '(?P<kind>\w+)'> for field (?P<name>\w+) "
 BY_PATH = "hostler_plugin_"
 
 
@@ -38,7 +38,7 @@ def fault_in(error: BaseException, file: str) -> str:
         return f"it cannot be read: {error.strerror}"
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
     fault = said(error)
-    if type(error) is ValueError and (mutable := _MUTABLE.match(str(error))):
+    if type(error) is ValueError and (mutable := re.match(_MUTABLE, str(error))):
         cure = f'{mutable["name"]}: ... = option({mutable["kind"]}(), "what it means")'
         fault = f"a {mutable['kind']} can be the default of an option alone; write {cure}"
     return f"line {lines[-1]}: {fault}" if lines else fault

@@ -28,8 +28,8 @@ from hostler.plugins.messages import fault_in, file_of, said
 from hostler.plugins.signatures import check_hooks, check_listener, check_plugin
 
 # How msgspec words a mistake: "Expected `int | null`, got `str` - at `$[1]`".
-_AT = re.compile(r"(?P<message>.*) - at `\$(?P<path>.*)`", re.DOTALL)
-_TYPES = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<found>[^`]*)`")
+_AT = r"(?s)(?P<message>.*) - at `\$(?P<path>.*)`"
+_TYPES = r"Expected `(?P<wanted>[^`]*)`, got `(?P<found>[^`]*)`"
 _NOTHING = "null"
 _WORDS = MappingProxyType(
     {
@@ -207,7 +207,7 @@ def _unknown(key: str, fields: Iterable[str]) -> Problem:
 
 def _wrong_value(hint: Any, name: str, value: object, message: str) -> Problem:
     """The problem of a value that msgspec did not accept for the type `hint`, from msgspec's message."""
-    at = _AT.fullmatch(message)
+    at = re.fullmatch(_AT, message)
     path, text = (at["path"], at["message"]) if at else ("", message)
     choices = _choices(hint)
     if choices and not path:
@@ -216,7 +216,7 @@ def _wrong_value(hint: Any, name: str, value: object, message: str) -> Problem:
         proposal = likely(word, choices) or likely(word.upper(), choices)
         return Problem(name, f"expected one of {allowed}, found {worded(value)}", proposal=proposal)
 
-    types = _TYPES.fullmatch(text)
+    types = re.fullmatch(_TYPES, text)
     if types is None:
         return Problem(name + path, text, proposal="" if path else _with_unit(hint, value))
 

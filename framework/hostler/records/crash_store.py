@@ -22,7 +22,7 @@ from hostler.process.disk.files import (
 )
 
 _NAME = re.compile(r"\d{8,18}-[0-9a-f]{8}\.json")
-_UNFINISHED = re.compile(_NAME.pattern + re.escape(UNFINISHED))
+_UNFINISHED = _NAME.pattern + re.escape(UNFINISHED)
 _STALE_SECONDS = 60.0
 
 
@@ -85,7 +85,7 @@ def _remove_stale(folder: int) -> None:
     """Remove what somebody left who was killed while he wrote."""
     for name in os.listdir(folder):
         with suppress(OSError):
-            if _UNFINISHED.fullmatch(name):
+            if re.fullmatch(_UNFINISHED, name):
                 written = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
                 if written < time.time() - _STALE_SECONDS:
                     os.unlink(name, dir_fd=folder)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -21,7 +19,7 @@ _SECRET = re.compile(
     r"|(^|_)DSN($|_)|CONNECTION_?STRING|CONN_?STR(ING)?$"
     r"|(DATABASE|DB|POSTGRES\w*|PG|MYSQL|MARIADB|MONGO\w*|REDIS|AMQP|RABBITMQ|BROKER|SMTP|SQLALCHEMY\w*)_UR[IL]$"
 )
-_HARMLESS = re.compile(
+_HARMLESS = (
     r"SSH_AUTH_SOCK|XAUTHORITY|AWS_(DEFAULT_)?(REGION|PROFILE|OUTPUT)|AWS_(CA_BUNDLE|PAGER|EXECUTION_ENV|SDK_\w+)|"
     r"\w*TOKENIZERS?_\w+|\w*(MAX|MIN|LIMIT|BUDGET|NUM)\w*_TOKENS?|\w*TOKENS?_(LIMIT|BUDGET|COUNT)|"
     r"\w+_(FILE|PATH|DIR|HEADER|NAME|TYPE|TTL|LENGTH)"
@@ -33,13 +31,13 @@ _WELL_KNOWN = frozenset(
         "disabled required undefined localhost username anonymous"
     ).split()
 )
-_URL = re.compile(
+_URL = (
     r"[A-Za-z][\w+.-]*://(?:(?P<user>[^/?#@:\s]*)(?::(?P<password>[^/?#@\s]*))?@)?[^/?#@\s]*(?P<rest>[^\s]*)"
 )
 # The scheme has a bound: without one, each letter of a long word would be a start to try to its end.
 _PASSWORD_OF_URL = re.compile(r"[A-Za-z][\w+.-]{0,31}://[^/?#@:\s]*:([^/?#@\s]+)@")
-_ADDRESS = re.compile(r"(/[\w.-]{0,31})?")
-_SCHEME = re.compile(r"(basic|bearer|token|digest|negotiate|apikey|key)\s+(?P<rest>\S.*)", re.IGNORECASE)
+_ADDRESS = r"(/[\w.-]{0,31})?"
+_SCHEME = r"(?i)(basic|bearer|token|digest|negotiate|apikey|key)\s+(?P<rest>\S.*)"
 _PAIR = re.compile(
     r"""(?:^|[\s?&;"'])(?=-{0,2}(?P<name>[A-Za-z_][\w.-]*)(?:=|:[ ]?)["']?"""
     r"""(?:(?:basic|bearer|token)[ ]+)?(?P<value>[^&;"'\s]+))""",
@@ -60,7 +58,7 @@ def is_secret_name(name: str) -> bool:
     X_API_KEY, X-Api-Key and apiKey do, SSH_AUTH_SOCK does not, and neither does PASSWORD_FILE.
     """
     upper = name.upper().replace("-", "_").replace(".", "_")
-    return _SECRET.search(upper) is not None and _HARMLESS.fullmatch(upper) is None
+    return _SECRET.search(upper) is not None and re.fullmatch(_HARMLESS, upper) is None
 
 
 def secret_parts(value: str) -> Iterator[str]:
@@ -79,14 +77,14 @@ def is_secret_value(value: str) -> bool:
 
 def is_address(value: str) -> bool:
     """Tell whether a value is a URL in which nothing is to be masked: an address, whatever its name says."""
-    return _URL.fullmatch(value.strip()) is not None and not is_secret_value(value)
+    return re.fullmatch(_URL, value.strip()) is not None and not is_secret_value(value)
 
 
 def _parts(value: str) -> Iterator[str]:
     stripped = value.strip()
-    if url := _URL.fullmatch(stripped):
+    if url := re.fullmatch(_URL, stripped):
         yield from _parts_of_url(url)
-    elif scheme := _SCHEME.fullmatch(stripped):
+    elif scheme := re.fullmatch(_SCHEME, stripped):
         yield scheme["rest"]
         yield from _basic(scheme["rest"]) if scheme[1].lower() == "basic" else ()
     else:
@@ -104,7 +102,7 @@ def _parts_of_url(url: re.Match[str]) -> Iterator[str]:
     elif len(user) >= _MINIMUM_OF_A_LINE:  # a token, such as that of a DSN
         yield user
 
-    if 0 < len(password) < MINIMUM or not (user or _ADDRESS.fullmatch(rest)):
+    if 0 < len(password) < MINIMUM or not (user or re.fullmatch(_ADDRESS, rest)):
         yield url[0]
 
     yield from (pair["value"] for pair in _PAIR.finditer(rest) if is_secret_name(pair["name"]))
@@ -112,8 +110,10 @@ def _parts_of_url(url: re.Match[str]) -> Iterator[str]:
 
 def _basic(encoded: str) -> Iterator[str]:
     """The password in an Authorization header of HTTP basic authentication."""
-    with suppress(binascii.Error, UnicodeDecodeError):
-        yield base64.b64decode(encoded, validate=True).decode().partition(":")[2]
+    from base64 import b64decode  # noqa: PLC0415 - few servers have a password
+
+    with suppress(ValueError):  # as binascii.Error and UnicodeDecodeError are
+        yield b64decode(encoded, validate=True).decode().partition(":")[2]
 
 
 def passwords_in(text: str) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-_NUMBER = re.compile(r"[1-9][0-9]{1,4}")
-_FLAG = re.compile(r"-p|-port|--port|--http-port|--server-port|--listen-port")
-_ADDRESS_FLAG = re.compile(r"-b|-S|--bind|--listen|--addr|--address|--listen-address")
-_ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\]):(?P<port>[1-9][0-9]{1,4})")
+_NUMBER = r"[1-9][0-9]{1,4}"
+_FLAG = r"-p|-port|--port|--http-port|--server-port|--listen-port"
+_ADDRESS_FLAG = r"-b|-S|--bind|--listen|--addr|--address|--listen-address"
+_ADDRESS = r"(?:[A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\]):(?P<port>[1-9][0-9]{1,4})"
 # Words after which a number, or HOST:PORT, is where the program listens.
 _MODULE = frozenset({"http.server", "runserver"})
 
@@ -18,9 +18,11 @@ def named_ports(words: Sequence[str]) -> Iterator[tuple[int, str]]:
     for word, following in zip(words, [*words[1:], ""], strict=True):
         flag, sign, value = word.partition("=")
         value, written = (value, word) if sign else (following, f"{word} {following}")
-        if _FLAG.fullmatch(flag) and _NUMBER.fullmatch(value):
+        if re.fullmatch(_FLAG, flag) and re.fullmatch(_NUMBER, value):
             yield int(value), written
-        elif (flag in _MODULE or _ADDRESS_FLAG.fullmatch(flag)) and (address := _ADDRESS.fullmatch(value)):
+        elif (flag in _MODULE or re.fullmatch(_ADDRESS_FLAG, flag)) and (
+            address := re.fullmatch(_ADDRESS, value)
+        ):
             yield int(address["port"]), written
-        elif word in _MODULE and _NUMBER.fullmatch(following):
+        elif word in _MODULE and re.fullmatch(_NUMBER, following):
             yield int(following), written

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 
 # What moves the cursor, begins an escape sequence, or turns the direction of a line.
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
-_ANSI = re.compile(r"\x1b\[[;?0-9]*[a-zA-Z]")
+_ANSI = r"\x1b\[[;?0-9]*[a-zA-Z]"
 
 
 def harmless(text: str) -> str:
     """The text of a server, file or plugin without colours and without control characters."""
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.replace("\n", "").isprintable():
         return text
-    return CONTROLS.sub("�", _ANSI.sub("", text.replace("\r\n", "\n")))
+    return re.sub(_CONTROLS, "�", re.sub(_ANSI, "", text.replace("\r\n", "\n")))
 
 
 def one_line(text: str) -> str:
@@ -24,4 +24,4 @@ def one_line(text: str) -> str:
 
 def escaped(text: str) -> str:
     """A text in JSON or TOML in which no string holds such a character: they are written as escapes there."""
-    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub(_CONTROLS, lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -9,12 +9,12 @@ _SHELLS = frozenset({"sh", "ash", "bash", "dash", "fish", "ksh", "mksh", "zsh"})
 _EXPAND_THEMSELVES = frozenset({"envsubst"})
 _OPERATORS = frozenset({"|", "||", "&&", "&", ">", ">>", "<", "2>&1", "2>"})
 _OPERATORS_ARE_WORDS = frozenset({"[", "expr", "test"})
-_SCRIPT_FLAG = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
+_SCRIPT_FLAG = r"-[A-Za-z]*c[A-Za-z]*"
 _WITH_VALUE = frozenset({"-o", "-O"})
-_DOLLARS = re.compile(r"(?P<dollars>\$+)(?P<next>.?)", re.DOTALL)
-_REFERENCE = re.compile(r"[A-Za-z0-9_{(@*#?!]")
-_ALMOST = re.compile(r"(?<![$\w])(?:\$|\{\{ ?)(?P<name>server\.(?:host|name|port|url))(?: ?\}\})?")
-_VARIABLE = re.compile(r"[\w./:=@,+-]*(?<!\$)(?P<variable>\$[A-Z_][A-Z0-9_]*)[\w./:=@,+-]*", re.ASCII)
+_DOLLARS = r"(?s)(?P<dollars>\$+)(?P<next>.?)"
+_REFERENCE = r"[A-Za-z0-9_{(@*#?!]"
+_ALMOST = r"(?<![$\w])(?:\$|\{\{ ?)(?P<name>server\.(?:host|name|port|url))(?: ?\}\})?"
+_VARIABLE = r"(?a)[\w./:=@,+-]*(?<!\$)(?P<variable>\$[A-Z_][A-Z0-9_]*)[\w./:=@,+-]*"
 
 
 def surprising_syntax(key: str, value: object) -> Iterator[tuple[str, str]]:
@@ -31,7 +31,7 @@ def _messages(words: Sequence[str]) -> Iterator[str]:
     scripts = list(_scripts(words))
     if any(_has_lone_dollar(script) for script in scripts):
         yield "$$ stands for one $, so the shell finds a lone $; write $$$$ for its process id"
-    if found := _ALMOST.search(" ".join(words)):
+    if found := re.search(_ALMOST, " ".join(words)):
         yield f"{found[0]} is handed on as it is; write ${{{found['name']}}}"
 
     if scripts or _name(words[0]) in _SHELLS | _EXPAND_THEMSELVES:
@@ -41,7 +41,7 @@ def _messages(words: Sequence[str]) -> Iterator[str]:
     if operator and _name(words[0]) not in _OPERATORS_ARE_WORDS:
         yield f'no shell is used: {operator} is handed on as a word; write ["sh", "-c", "..."] for a shell'
 
-    variables = [found["variable"] for word in words[1:] if (found := _VARIABLE.fullmatch(word))]
+    variables = [found["variable"] for word in words[1:] if (found := re.fullmatch(_VARIABLE, word))]
     for name in dict.fromkeys(variables):
         yield (
             f"no shell is used: {name} is handed on as it is; write ${{{name[1:]}}} for a variable of "
@@ -58,7 +58,7 @@ def _scripts(words: Sequence[str]) -> Iterator[str]:
 
 def _script_of(arguments: Sequence[str]) -> Iterator[str]:
     for number, word in enumerate(arguments[:-1]):
-        if _SCRIPT_FLAG.fullmatch(word):
+        if re.fullmatch(_SCRIPT_FLAG, word):
             yield arguments[number + 1]
             return
         if not word.startswith("-") and arguments[number - 1] not in _WITH_VALUE:
@@ -66,8 +66,8 @@ def _script_of(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _has_lone_dollar(script: str) -> bool:
-    found = _DOLLARS.finditer(script)
-    return any(len(one["dollars"]) == 2 and not _REFERENCE.match(one["next"]) for one in found)
+    found = re.finditer(_DOLLARS, script)
+    return any(len(one["dollars"]) == 2 and not re.match(_REFERENCE, one["next"]) for one in found)
 
 
 def _name(program: str) -> str:

@@ -18,8 +18,8 @@ __all__ = ["RegexPort", "find_endpoint"]
 _GROUPS = {"host", "port", "scheme", "url"}
 _MASK = "********"  # what stands in the output for a secret, also for one that was read here
 _USUAL = "server listening on http://127.0.0.1:4096"
-_DIGITS = re.compile(r"[0-9]{1,5}")
-_NESTED_REPEAT = re.compile(r"\((?:[^()\\]|\\.)*[+*}](?:[^()\\]|\\.)*\)(?:[+*]|\{[0-9]+,[0-9]*\})")
+_DIGITS = r"[0-9]{1,5}"
+_NESTED_REPEAT = r"\((?:[^()\\]|\\.)*[+*}](?:[^()\\]|\\.)*\)(?:[+*]|\{[0-9]+,[0-9]*\})"
 
 
 @dataclass(eq=False)
@@ -68,7 +68,7 @@ class RegexPort:
             launch.follow(self._hear)
 
         for pattern in {*self._patterns, *self._tellers}:
-            if _NESTED_REPEAT.search(pattern.pattern):
+            if re.search(_NESTED_REPEAT, pattern.pattern):
                 text = f"the pattern {pattern.pattern!r} repeats a repeat: some lines may take it very long"
                 server.notice("slow_pattern", text, level="warning", pattern=pattern.pattern)
 
@@ -128,7 +128,7 @@ def _read(match: re.Match[str]) -> Endpoint | None:
     groups = match.groupdict()
     url = parse_address(groups.get("url") or "") or Endpoint("127.0.0.1", 0)
     digits = groups.get("port") or str(url.port)
-    port = int(digits) if _DIGITS.fullmatch(digits) else 0
+    port = int(digits) if re.fullmatch(_DIGITS, digits) else 0
     if not 1 <= port <= 65535:
         return None
     host = (groups.get("host") or url.host).strip("[]")

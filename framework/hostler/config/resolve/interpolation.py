@@ -27,10 +27,8 @@ from hostler.secrets.credentials import is_secret_name
 _OWN_ADDRESS = frozenset({"server.port", "server.url"})
 _OF_A_SERVER = ("server.name", "server.host", "server.port", "server.url", "servers.NAME.port")
 # ${servers.db} and ${db.url}, which lack a part; ${env:NAME}, ${NAME:?message}, ${NAME-default}.
-_OF_A_SERVER_ALONE = re.compile(
-    r"servers\.[A-Za-z0-9_-]+|(?!(?:servers?|config|hostler)\.)[\w-]+\.(?:url|port|host)"
-)
-_OTHER_FORM = re.compile(r"(?<!\$)\$\{(?:env[:.])?(?P<name>[A-Za-z_]\w*)(?P<form>-|:?\?|$|(?=\}))", re.ASCII)
+_OF_A_SERVER_ALONE = r"servers\.[A-Za-z0-9_-]+|(?!(?:servers?|config|hostler)\.)[\w-]+\.(?:url|port|host)"
+_OTHER_FORM = r"(?a)(?<!\$)\$\{(?:env[:.])?(?P<name>[A-Za-z_]\w*)(?P<form>-|:?\?|$|(?=\}))"
 _EVERYWHERE = ("config.dir", "hostler.python")
 
 Keep: TypeAlias = Callable[[str], bool] | None
@@ -118,7 +116,7 @@ def _undefined(node: Node, name: str, known: Names, found: Diagnostics) -> None:
         found.add(node, "${server.host} is what this key itself sets")
     elif name.startswith("env."):
         found.add(node, f"${{{name}}} is not defined", proposal=f"${{{name.removeprefix('env.')}}}")
-    elif _OF_A_SERVER_ALONE.fullmatch(name) and known.server:
+    elif re.fullmatch(_OF_A_SERVER_ALONE, name) and known.server:
         server, _, part = name.removeprefix("servers.").partition(".")
         proposal = f"${{servers.{server}.{part or 'url'}}}"
         found.add(node, f"${{{name}}} is not defined", proposal=proposal)
@@ -142,7 +140,7 @@ def _undefined(node: Node, name: str, known: Names, found: Diagnostics) -> None:
 
 def _likely_form(text: str) -> str:
     """The reference that a form of a shell, or of another tool, was probably meant as; never a default."""
-    for found in _OTHER_FORM.finditer(text):
+    for found in re.finditer(_OTHER_FORM, text):
         name, form = found["name"], found["form"]
         return f"${{{name}:-...}}" if form == "-" else f"${{{name}}}"
     return ""

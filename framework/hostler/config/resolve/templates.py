@@ -17,8 +17,8 @@ from hostler.model.schema.tree import Node, below, moved, portable, quoted, with
 
 Values: TypeAlias = Mapping[str, Node]
 
-_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_REFERENCE = re.compile(r"\$\{parameter\.([A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^{}]*)?\}", re.ASCII)
+_PARAMETER = r"(?a)[A-Za-z_][A-Za-z0-9_]*"
+_REFERENCE = r"(?a)\$\{parameter\.([A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^{}]*)?\}"
 _PREFIX = "parameter."
 _NODE = 32
 """What a value counts for beside its characters, in what is filled in."""
@@ -150,7 +150,7 @@ def _parameters(node: Node, found: Diagnostics) -> dict[str, Node | None]:
 
 
 def _default(name: str, node: Node, found: Diagnostics) -> Node | None:
-    if name == "use" or not _PARAMETER.fullmatch(name):
+    if name == "use" or not re.fullmatch(_PARAMETER, name):
         found.add(node, 'not a name for a parameter: letters, digits and _, no digit first, not "use"')
     elif not isinstance(node.value, dict):
         return node if _is_well_formed(node, found) else None
@@ -204,7 +204,7 @@ def _has_only_strings(key: str, node: Node) -> bool:
 def _filled(node: Node, key: str, values: Values, as_text: bool, found: Diagnostics) -> Node:
     found.count_filled(node, _NODE, key=key)
 
-    if isinstance(node.value, str) and _REFERENCE.search(node.value):
+    if isinstance(node.value, str) and re.search(_REFERENCE, node.value):
         return _with_values(node, key, values, as_text, found)
 
     def filled(child: Node) -> Node:
@@ -215,7 +215,7 @@ def _filled(node: Node, key: str, values: Values, as_text: bool, found: Diagnost
 
 def _with_values(node: Node, key: str, values: Values, as_text: bool, found: Diagnostics) -> Node:
     """A string with the parameters put in; the value itself where the string is one reference alone."""
-    alone = _REFERENCE.fullmatch(node.value)
+    alone = re.fullmatch(_REFERENCE, node.value)
     value = None if alone is None or alone["default"] is not None else values.get(alone[1])
     if value is not None and (isinstance(value.value, str) or not as_text):
         found.count_filled(node, _size(value), key=key)
@@ -238,7 +238,7 @@ def _size(node: Node) -> int:
 
 def _base(node: Node, values: Values) -> Path:
     """Where a path starts: from the file that gives the parameter which it begins with."""
-    first = _REFERENCE.match(node.value)
+    first = re.match(_REFERENCE, node.value)
     value = None if first is None else values.get(first[1])
     return node.place.base if value is None or value.value == "" else value.place.base
 

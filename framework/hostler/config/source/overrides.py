@@ -15,7 +15,7 @@ from hostler.model.schema.tree import Node, Place, parse_tree
 from hostler.secrets.credentials import MASK, is_secret_name
 
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
-_KEY = re.compile(rf"[ \t]*({_PART}(?:[ \t]*\.[ \t]*{_PART})*)[ \t]*")
+_KEY = rf"[ \t]*({_PART}(?:[ \t]*\.[ \t]*{_PART})*)[ \t]*"
 _LONGEST_LABEL = 60
 
 
@@ -37,7 +37,7 @@ def read_setting(text: str) -> Setting:
 
     Raises InvalidConfiguration when it has another form.
     """
-    key = _KEY.match(text)
+    key = re.match(_KEY, text)
     rest = text[key.end() :] if key is not None else ""
     keys = _keys(key[1]) if key is not None else None
     if not keys or not rest.startswith("="):
@@ -82,7 +82,7 @@ def tree_of(setting: Setting) -> Node:
 
 
 def _from_python(key: str, value: object) -> Setting:
-    found = _KEY.fullmatch(key)
+    found = re.fullmatch(_KEY, key)
     keys = None if found is None else _keys(found[1])
     if not keys:
         raise _invalid('expected a dotted key, such as "servers.web.port"', f"settings {_short(key)}")

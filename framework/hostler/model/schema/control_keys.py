@@ -17,8 +17,8 @@ from hostler.model.schema.server_keys import Key
 from hostler.model.schema.tree import Node, quoted
 from hostler.model.spec import ControlSpec
 
-_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})", re.ASCII)
-_PORT_ALONE = re.compile(r":?([0-9]{1,5})", re.ASCII)
+_ADDRESS = r"(?a)(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})"
+_PORT_ALONE = r"(?a):?([0-9]{1,5})"
 _LARGEST_PORT = 65535
 _LONGEST_SOCKET = 100  # macOS takes 104 bytes, Linux 108
 
@@ -37,7 +37,7 @@ def _socket(node: Node, found: Diagnostics) -> Path | bool | None:
 
 
 def _tcp(node: Node, found: Diagnostics) -> str | None:
-    match = _ADDRESS.fullmatch(node.value) if isinstance(node.value, str) else None
+    match = re.fullmatch(_ADDRESS, node.value) if isinstance(node.value, str) else None
     if match is not None and int(match["port"]) <= _LARGEST_PORT and _is_host(match["host"]):
         return match[0]
     found.expected(
@@ -66,7 +66,7 @@ def _meant_address(node: Node) -> str:
     if node.value is True:
         return "127.0.0.1:0"
     text = str(node.value) if type(node.value) is int else written(node)
-    port = _PORT_ALONE.fullmatch(text)
+    port = re.fullmatch(_PORT_ALONE, text)
     if port and int(port[1]) <= _LARGEST_PORT:
         return f"127.0.0.1:{port[1]}"
     return f"{text}:0" if _ip(text) and ":" not in text else ""

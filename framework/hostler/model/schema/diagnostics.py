@@ -16,7 +16,7 @@ _SHORT = 3
 # A few lines can refer to each other so that they would fill all memory.
 _MOST_FILLED = 32 * 2**20
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*")"""
-_OWNER = re.compile(rf"(?:profiles\.{_PART}\.)?(?:defaults|(?:servers|templates)\.{_PART})")
+_OWNER = rf"(?:profiles\.{_PART}\.)?(?:defaults|(?:servers|templates)\.{_PART})"
 
 
 class Diagnostics:
@@ -108,7 +108,7 @@ def _rank(problem: Problem) -> int:
 def _mistake(problem: Problem) -> Problem:
     """The same mistake with its key below the server or template, and without what is allowed there."""
     message = problem.message.partition("; allowed: ")[0]
-    return replace(problem, key=_OWNER.sub("", problem.key, count=1), message=message, proposal="")
+    return replace(problem, key=re.sub(_OWNER, "", problem.key, count=1), message=message, proposal="")
 
 
 def shown(node: Node) -> str:

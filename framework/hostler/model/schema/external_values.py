@@ -16,7 +16,7 @@ from hostler.model.secret import FORM, Secret
 from hostler.model.spec import EnvFile
 from hostler.secrets.credentials import MASK, is_secret_name
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_.-]*"
 _FILE = "file:"
 _SCHEMES = ("env", "file")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -56,13 +56,13 @@ def _assignments(node: Node) -> str:
     first = node.value[0] if isinstance(node.value, list) and node.value else node
     text = first.value if isinstance(first.value, str) and first.source_text is None else ""
     name, equals, value = text.partition("=")
-    if not equals or not _VARIABLE.fullmatch(name):
+    if not equals or not re.fullmatch(_VARIABLE, name):
         return 'NAME = "value"'
     return f"{name} = {quoted(MASK if is_secret_name(name) else value)}"
 
 
 def _variable(name: str, node: Node, found: Diagnostics, environ: Mapping[str, str]) -> str | Secret | None:
-    if not _VARIABLE.fullmatch(name):
+    if not re.fullmatch(_VARIABLE, name):
         found.add(node, "not a name for a variable: letters, digits, _, . and -, a letter or _ first")
         return None
     if isinstance(node.value, Secret):  # of a program

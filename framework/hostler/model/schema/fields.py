@@ -21,13 +21,13 @@ from hostler.model.units import Duration, likely_duration, likely_duration_of
 Reader: TypeAlias = Callable[[Node, Diagnostics], Any]
 
 # 3000, :3000, localhost:3000, http://localhost:3000/, 3000/tcp, and of 3000:80 the port outside.
-_ADDRESS = re.compile(
-    r"(?:(?:[a-z]+://)?(?:[a-z][a-z0-9.-]*|[0-9]+(?:\.[0-9]+){3})?:)?(?P<port>0|[1-9][0-9]{0,4})(?:/|(?::[0-9]+)?(?:/tcp)?)",
-    re.ASCII,
+_ADDRESS = (
+    r"(?a)(?:(?:[a-z]+://)?(?:[a-z][a-z0-9.-]*|[0-9]+(?:\.[0-9]+){3})?:)?"
+    r"(?P<port>0|[1-9][0-9]{0,4})(?:/|(?::[0-9]+)?(?:/tcp)?)"
 )
 _LARGEST_PORT = 65535
 _NEVER = frozenset({"never", "none", "off", "infinity", "inf", "unlimited", "false"})
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_SCHEME = r"[a-z][a-z0-9+.-]*"
 _LARGEST_EXIT_CODE = 255
 _FLAGS = MappingProxyType(
     {
@@ -84,7 +84,7 @@ def _exit_code(node: Node, found: Diagnostics) -> int | str | None:
 def scheme(node: Node, found: Diagnostics) -> str | None:
     """The scheme of a URL."""
     value = text(node, found)
-    if value is not None and not _SCHEME.fullmatch(value):
+    if value is not None and not re.fullmatch(_SCHEME, value):
         found.expected(node, 'the scheme of a URL, such as "http"')
         return None
     return value
@@ -137,7 +137,7 @@ def _meant_port(node: Node) -> str:
         return "false"
     if isinstance(value, float) and value.is_integer() and 0 <= value <= _LARGEST_PORT:
         return str(int(value))
-    found = _ADDRESS.fullmatch(text)
+    found = re.fullmatch(_ADDRESS, text)
     return found["port"] if found and int(found["port"]) <= _LARGEST_PORT else ""
 
 

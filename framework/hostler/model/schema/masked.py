@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from hostler.model.interpolation import defaults
 from hostler.secrets.credentials import MASK, is_address, is_secret_name, masked_words
 
-_REFERENCE = re.compile(r"(\$\{[^{}]*\})")
-_HARMLESS = re.compile(r"(\s*(basic|bearer|token)\s+)?\W*", re.IGNORECASE)
+_REFERENCE = r"(\$\{[^{}]*\})"
+_HARMLESS = r"(?i)(\s*(basic|bearer|token)\s+)?\W*"
 
 
 def masked(value: object, name: str = "") -> object:
@@ -44,12 +44,12 @@ def without_defaults(text: str) -> str:
 
 def _masked_text(value: str) -> str:
     """A secret text without all but its `${...}`, which tell where it comes from."""
-    parts = _REFERENCE.split(value)
+    parts = re.split(_REFERENCE, value)
     return MASK if len(parts) == 1 else "".join(_masked_part(part) for part in parts)
 
 
 def _masked_part(part: str) -> str:
-    if _REFERENCE.fullmatch(part):
+    if re.fullmatch(_REFERENCE, part):
         name, default, _ = part.partition(":-")
         return f"{name}:-{MASK}}}" if default else part
-    return part if _HARMLESS.fullmatch(part) else MASK
+    return part if re.fullmatch(_HARMLESS, part) else MASK

@@ -16,13 +16,11 @@ from hostler.process.net.addresses import Address, parse_address, unmapped
 from hostler.process.tree.procfs import folder
 
 # local address and port, remote ones, state, queues, timer, retransmits; then uid, timeout, inode
-_ROW = re.compile(
-    rb"([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]{2}) \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
-)
+_ROW = rb"([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]{2}) \S+ \S+ \S+ +(\d+) +\d+ (\d+) "
 LISTENS = 10
 # FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK and CLOSING: somebody closed the connection
 CLOSING_STATES = (4, 5, 6, 9, 11)
-_USER = re.compile(rb"^Uid:\t\d+\t(\d+)", re.MULTILINE)  # real, effective
+_USER = rb"(?m)^Uid:\t\d+\t(\d+)"  # real, effective
 
 
 class Socket(Struct, frozen=True):
@@ -43,7 +41,7 @@ def _sockets(pid: int | str, port: int | None) -> Iterator[tuple[int, Socket, tu
             data = Path(_folder(pid), table).read_bytes()
             if port is not None and b":%04X " % port not in data:  # spares the pattern thousands of lines
                 continue
-            for host, near, far_host, far, state, uid, inode in _ROW.findall(data):
+            for host, near, far_host, far, state, uid, inode in re.findall(_ROW, data):
                 if port in {None, int(near, 16)}:
                     own = Socket(_decode(host), int(near, 16), int(inode), int(uid))
                     yield int(state, 16), own, (_decode(far_host), int(far, 16))
@@ -107,7 +105,7 @@ def may_read_descriptors(pid: int) -> bool:
 def user_of(pid: int) -> int | None:
     """The user that a process runs as; None where it is gone."""
     with suppress(OSError):
-        found = _USER.search(Path(f"/proc/{pid}/status").read_bytes())
+        found = re.search(_USER, Path(f"/proc/{pid}/status").read_bytes())
         return int(found[1]) if found else None
     return None
 

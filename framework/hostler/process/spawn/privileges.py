@@ -8,7 +8,6 @@ import pwd
 import re
 import resource
 import signal
-import subprocess
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import cache
@@ -178,6 +177,8 @@ def _find_tool(name: str) -> str | None:
 
 @cache
 def _works(tool: str, options: tuple[str, ...]) -> bool:
+    import subprocess  # noqa: PLC0415 - `hostler check` seldom needs it
+
     # Old versions and some sandboxes do not have every option; tried once, as each spawn asks.
     trial = [tool, *options, tool, "--version"]
     return subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
