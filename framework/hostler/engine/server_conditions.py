@@ -117,7 +117,8 @@ class ServerConditions(ServerFacts):
     def stop_asked(self) -> bool:
         """Whether it is down because somebody has stopped it, so that only a start brings it back."""
         desired = self.desired
-        return not (desired.is_up or desired.suspended_for) and desired.stop_requested_for >= 0
+        is_up = desired.is_up or desired.suspended_for
+        return not is_up and desired.stop_requested_for == self.generation
 
     def meets(self, condition: Condition) -> bool:
         """Whether it is as far as one that needs it asks. A task that has completed always is."""

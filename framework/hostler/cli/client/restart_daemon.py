@@ -145,9 +145,11 @@ def _is_up(row: Row) -> bool:
 
 
 def _stopped(rows: Sequence[Row]) -> list[str]:
-    """The servers that somebody has stopped, as far as none needs them that is up."""
-    needed = {name for row in rows if _is_up(row) for name in row["needs"]}
-    return [row["name"] for row in rows if row.get("stop_asked") and row["name"] not in needed]
+    """The servers that have run or were stopped, and are down, as far as none needs them that is up."""
+    up = [row for row in rows if _is_up(row)]
+    kept = {name for row in up for name in [row["name"], *row["needs"]]}
+    touched = [row["name"] for row in rows if row["generation"] or row.get("stop_asked")]
+    return [name for name in touched if name not in kept]
 
 
 def _options(words: Sequence[str], names: Sequence[str]) -> list[tuple[str, str]]:

@@ -30,6 +30,7 @@ def test_it_comes_back_with_the_same_layers_and_the_same_servers(project: Path, 
         project,
         server_table(),
         server_table(name="other"),
+        server_table(name="needy", needs="{ other = { on_restart = 'stop' } }"),
         server_table(name="later", autostart="false"),
         "[profiles.p.servers.fake]\ntitle = 'of the profile'\n",
     )
@@ -45,6 +46,7 @@ def test_it_comes_back_with_the_same_layers_and_the_same_servers(project: Path, 
     assert {name: row["state"] for name, row in after.items()} == {
         "fake": "running",
         "other": "running",
+        "needy": "running",
         "later": "stopped",
     }
     assert all(after[name]["pid"] != before[name]["pid"] for name in ("fake", "other"))
@@ -57,10 +59,12 @@ def test_it_comes_back_with_the_same_layers_and_the_same_servers(project: Path, 
     assert {name: row["state"] for name, row in servers(run).items()} == {
         "fake": "running",
         "other": "stopped",
+        "needy": "stopped",
         "later": "running",
     }
     assert run("up", *layers).returncode == 0
-    assert servers(run)["other"]["state"] == "stopped", "what somebody has stopped stays so"
+    rows = servers(run)
+    assert rows["other"]["state"] == rows["needy"]["state"] == "stopped", "what somebody has stopped stays so"
 
     run("stop", "--all")
     assert run("restart-daemon").returncode == 0
