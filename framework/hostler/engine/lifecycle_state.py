@@ -101,7 +101,8 @@ class LifecycleState:
     def promise_port(self, port: int | None) -> None:
         """Keep this port for the run; no other server gets it meanwhile."""
         self.last_port = port
-        self.publish(promised_port=port)
+        if port != self.server.status.promised_port:
+            self.publish(promised_port=port)
 
     def refuse_port(self) -> None:
         """Connections of a former run keep the port: the next start waits for it, or takes another one."""

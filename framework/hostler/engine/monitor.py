@@ -207,7 +207,8 @@ class Monitor:
     def _ready(self) -> None:
         self._run.note_ready()
         self._life.enter(State.RUNNING, seconds=self._run.uptime)
-        self._run.tasks.start(self._plugins.on_ready(self._server, self._run.endpoint), "on_ready")
+        if self._plugins.has("on_ready"):
+            self._run.tasks.start(self._plugins.on_ready(self._server, self._run.endpoint), "on_ready")
 
 
 def _unhealthy(reason: str, reports: Sequence[Unhealthy]) -> RunOutcome:

@@ -111,7 +111,8 @@ class Startup:
         await wait_for_needed(self._server)
         # With no await in between: these are the runs that were seen to be ready.
         generations = {name: other.generation for name, other in self._server.needs.items()}
-        self._life.publish(dependency_generations=generations)
+        if generations != self._server.status.dependency_generations:
+            self._life.publish(dependency_generations=generations)
 
     async def _resolve_inputs(self) -> ResolvedInputs:
         """Read what the configuration points at, now that all that may write it is ready."""

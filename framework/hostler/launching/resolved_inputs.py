@@ -43,11 +43,13 @@ def inputs_of(spec: ServerSpec) -> Iterator[Path]:
 
 def inputs_of_plugin(plugin: PluginSpec) -> Iterator[Path]:
     """The files that a plugin is made of: its secrets, and its class."""
-    base = plugin.base or Path.cwd()
-    yield from (base / path for path in _secret_files(plugin.options))
+    files = [*_secret_files(plugin.options)]
     place = (plugin.use or "").rpartition(":")[0]
     if place.endswith(".py") or "/" in place:
-        yield base / Path(place).expanduser()
+        files.append(Path(place).expanduser())
+    if files:
+        base = plugin.base or Path.cwd()
+        yield from (base / file for file in files)
 
 
 class StartInputs:
@@ -57,7 +59,8 @@ class StartInputs:
         self._specs = tuple(specs)
         # Each start of each server asks: for 50 servers that crash all the time it would be most of the work.
         self._needed: Mapping[Path, bool] | None = None
-        self._moves = any(plugin.base is None for spec in self._specs for plugin in spec.plugins)
+        plugins = [plugin for spec in self._specs for plugin in spec.plugins if plugin.base is None]
+        self._moves = any(any(inputs_of_plugin(plugin)) for plugin in plugins)
         self._seen_from = ""
 
     def needed(self) -> Mapping[Path, bool]:
