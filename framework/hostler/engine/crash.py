@@ -43,8 +43,9 @@ async def handle_crash(life: LifecycleState, run: Run, outcome: RunOutcome) -> C
     life.enter(State.CRASHED, reason=reason, error=outcome.error)
     await run.close_health()
     await empty_tree(life, run)
-    error = outcome.error or error_of(run, run.exit(outcome.cause), left)  # not before: its last lines are in
-    exit_ = run.exit(outcome.cause, error, outcome.unhealthy)
+    exit_ = run.exit(outcome.cause)  # not before: its last lines are in
+    error = outcome.error or error_of(run, exit_, left)
+    exit_ = run.explained(exit_, error, outcome.unhealthy)
 
     if exit_.ready and server.spec.port is None and names_its_input(run, exit_):
         reporter.notice("input_ended", READ_NOTHING, "warning")  # else it may have done its work

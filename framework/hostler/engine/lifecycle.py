@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import traceback
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -163,9 +162,14 @@ class Lifecycle(LifecycleState):
     def _record(self, crash: Crash, outcome: State, decision: str, next_try: datetime | None = None) -> None:
         budget = self.server.status.budget
         used, allowed = budget.spent(self.server.spec.restart)
-        record = replace(crash.record, outcome=outcome, decision=decision, next_try=next_try)
         self.record_crash(
-            replace(record, restarts_used=used, restarts_allowed=allowed, first_start=not budget.was_ready)
+            crash.record,
+            outcome=outcome,
+            decision=decision,
+            next_try=next_try,
+            restarts_used=used,
+            restarts_allowed=allowed,
+            first_start=not budget.was_ready,
         )
 
     async def _back_off(self, crash: Crash) -> bool:
@@ -231,6 +235,6 @@ class Lifecycle(LifecycleState):
         with suppress(Exception):
             if run is not None:
                 record = build_crash_report(run, run.exit(ExitCause.EXITED), failure, ())
-                self.record_crash(replace(record, outcome=last, decision="hostler itself failed"))
+                self.record_crash(record, outcome=last, decision="hostler itself failed")
 
         self.deactivate(last, reason=failure.message, error=failure)

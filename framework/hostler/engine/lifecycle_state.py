@@ -82,11 +82,13 @@ class LifecycleState:
         self.enter(State.STARTING)
         return run
 
-    def record_crash(self, record: CrashRecord) -> None:
-        """Keep the record of an unexpected exit, masked, and report it."""
+    def record_crash(self, record: CrashRecord, **decided: Any) -> None:
+        """Keep the record of an unexpected exit with what was decided, masked, and report it."""
         before = self.server.crashes
         number = before[-1].number + 1 if before else 1
-        record = dataclasses.replace(record.masked(self.server.reporter.masker.text), number=number)
+        record = dataclasses.replace(record, number=number, **decided)
+        if not self.server.reporter.masker.is_empty:
+            record = record.masked(self.server.reporter.masker.text)
         self.publish(crashes=(*before, record)[-KEPT:])
         self.server.reporter.counting.note_crash(record.cause)
         self.server.reporter.emit(CrashRecorded(**self.server.reporter.origin, record=record))

@@ -44,6 +44,8 @@ def _withheld(launch: Launch, output: str) -> Iterator[str]:
 
     for name in sorted(name for name in missing if len(name) > 2):
         lowered = name.lower() if "_" in name else name  # settings are often told as fields of a class
+        if name not in output and lowered not in output:
+            continue  # as most: words are not looked for in vain, for which a restart would wait
         for number, line in enumerate(lines):
             words = re.findall(_WORD, line)
             near = "\n".join(lines[max(number - _NEAR, 0) : number + _NEAR + 1])

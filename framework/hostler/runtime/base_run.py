@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
 from typing import TypeAlias
@@ -102,9 +103,7 @@ class Run:
         stdout, stderr = (self.capture.tail(stream, _TAIL_LINES) for stream in ("stdout", "stderr"))
         return masked(stdout), masked(stderr)
 
-    def exit(
-        self, cause: ExitCause, error: ServerError | None = None, unhealthy: Unhealthy | None = None
-    ) -> Exit:
+    def exit(self, cause: ExitCause) -> Exit:
         """How it ended, as a value; complete when the tree is gone and the output drained."""
         status, (stdout, stderr) = self.exit_status or ExitStatus(), self.tails()
         return Exit(
@@ -118,8 +117,14 @@ class Run:
             uptime=self.uptime,
             stdout=stdout,
             stderr=stderr,
+        )
+
+    def explained(self, exit_: Exit, error: ServerError, unhealthy: Unhealthy | None) -> Exit:
+        """The same with what it means, masked."""
+        return replace(
+            exit_,
             unhealthy=None if unhealthy is None else self.reporter.report(unhealthy),
-            error=None if error is None else self.reporter.own(error, stdout=stdout, stderr=stderr),
+            error=self.reporter.own(error, stdout=exit_.stdout, stderr=exit_.stderr),
         )
 
     def command_runner(self) -> CommandRunner:

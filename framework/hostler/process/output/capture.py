@@ -100,7 +100,6 @@ class Capture:
         self._pipes: dict[StreamName, Pipe] = {}
         self._tails: dict[StreamName, Tail] = {}
         self._write_fds: dict[StreamName, int] = {}
-        self._open_streams = 0
         self._open_sinks = len(sinks)
         self._ended = Flag()
         self._closed = Flag()
@@ -142,8 +141,14 @@ class Capture:
 
     def tail(self, stream: StreamName, lines: int | None = None) -> str:
         """The last lines of a stream, redacted, within the last 64 KiB."""
-        text = self._tails.get(stream, Tail()).data().decode(errors="replace")
-        return text if lines is None else "".join(text.splitlines(keepends=True)[-lines:] if lines else [])
+        data = self._tails.get(stream, Tail()).data()
+        if lines is None:
+            return data.decode(errors="replace")
+        start = len(data)
+        for _ in range(lines + 1):  # each of them ends at least one line: the others need not be decoded
+            start = data.rfind(b"\n", 0, max(start, 0))
+        text = data[start + 1 :].decode(errors="replace")
+        return "".join(text.splitlines(keepends=True)[-lines:] if lines else [])
 
     async def drained(self, timeout: float, patience: float = 0.0) -> bool:
         """Wait until every stream has ended and its lines are delivered; False after `timeout` seconds.
@@ -168,7 +173,11 @@ class Capture:
             await self._feed.idle.wait()
 
     def _is_drained(self) -> bool:
-        return self._ended.is_set() and self._feed.idle.is_set()
+        return self._has_ended() and self._feed.idle.is_set()
+
+    def _has_ended(self) -> bool:
+        # Not only by word of the output thread: a restart would wait until the loop comes to that.
+        return self._ended.is_set() or all(pipe.ended for pipe in self._pipes.values())
 
     async def close(self) -> None:
         """Take what is left, close the sinks and release all; at most 3 s, whoever hangs. Idempotent."""
@@ -217,7 +226,6 @@ class Capture:
         for writer in self._writers:
             writer.expect(stream)
 
-        self._open_streams += 1
         self._write_fds[stream] = childs
         self._tails[stream] = Tail()
         self._pipes[stream] = Pipe(
@@ -233,17 +241,16 @@ class Capture:
         )
 
     def _pipe_ended(self) -> None:
-        self._open_streams -= 1
-        if not self._open_streams:
+        if self._has_ended():
             self._ended.set()
         self._check_closed()
 
     def _sink_closed(self) -> None:
-        self._open_sinks -= 1
+        self._open_sinks -= 1  # by word of the thread: what it had to report before that is out
         self._check_closed()
 
     def _check_closed(self) -> None:
-        if self._retired and not self._open_sinks and not self._open_streams:
+        if self._retired and not self._open_sinks and self._has_ended():
             self._mark_closed()
 
     def _mark_closed(self) -> None:

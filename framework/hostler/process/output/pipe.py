@@ -27,6 +27,7 @@ class Pipe:
     tail: Tail
     on_end: Callable[[], None]
     open: bool = True
+    ended: bool = False  # and all of it was given out
 
     def take(self, data: bytes) -> None:
         """Distribute masked bytes; writers only queue them."""
@@ -69,4 +70,5 @@ class Pipe:
         for writer in self.writers:
             writer.end_stream(self.stream)
 
+        self.ended = True
         self.on_end()
