@@ -69,7 +69,7 @@ def commands_page() -> str:
     for words, command in [("hostler", group), *commands(group, "hostler", top)]:
         usage = " ".join([words, *command.collect_usage_pieces(click.Context(command))])
         lines += [f"## {words}", "", "```text", usage, "```", "", inspect.cleandoc(command.help or ""), ""]
-        rows = [option_row(one) for one in command.params if isinstance(one, click.Option)]
+        rows = [option_row(one) for one in command.params if isinstance(one, click.Option) and not one.hidden]
         lines += ["| option | meaning |", "|---|---|", *rows, ""] if rows else []
     return "\n".join(lines)
 

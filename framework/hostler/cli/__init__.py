@@ -18,8 +18,6 @@ CLIENT_NAMES = (
     *("up", "down", "restart-daemon", "ps", "start", "stop", "restart", "wait"),
     *("url", "dashboard", "exec", "logs", "events"),
 )
-
-
 LOCAL_NAMES = ("run", "explain", "check")
 
 

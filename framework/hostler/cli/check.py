@@ -26,7 +26,7 @@ def run(arguments: Arguments) -> int:
     """Check the file, and this machine."""
     if len(arguments.words) > 1:
         raise Usage(f"too many arguments: expected one file, found {' '.join(arguments.words)}")
-    file = configuration_file(next(iter(arguments.words), DEFAULT_FILE))
+    file = configuration_file(Path(next(iter(arguments.words), DEFAULT_FILE)))
 
     with bounded_imports():
         mistakes: list[Problem] = []

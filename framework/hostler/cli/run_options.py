@@ -108,12 +108,21 @@ def view_options(arguments: Arguments) -> ViewOptions:
 
 def control_choice(arguments: Arguments) -> ControlChoice:
     """How a call wants its run to be reached."""
-    background, idle_exit = arguments.text("background"), arguments.text("idle-exit")
+    background = _number(arguments, "background")
     return ControlChoice(
         offered=not arguments.has("no-control"),
         socket=arguments.text("socket") or None,
-        background=int(background) if background else None,
-        idle_exit=float(idle_exit) if idle_exit else None,
+        background=None if background is None else int(background),
+        idle_exit=_number(arguments, "idle-exit"),
         log=arguments.text("log") or None,
         starts=not arguments.has("no-start"),
     )
+
+
+def _number(arguments: Arguments, option: str) -> float | None:
+    text = arguments.text(option)
+    try:
+        return float(text) if text else None
+    except ValueError:
+        hint = "hostler up is what runs in the background"
+        raise Usage(f"--{option} takes a number, found {text!r}; {hint}") from None

@@ -16,7 +16,9 @@ TASK = '[servers.web]\nkind = "task"\ncommand = ["true"]\n'
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("run --ouput none", "no such option: --ouput; hostler run takes --profile, --set, --output,"),
+        ("run --ouput none", "no such option: --ouput; did you mean --output?"),
+        ("run --all", "no such option: --all; hostler run takes --profile, --set, --output,"),
+        ("run --idle-exit 10m", "--idle-exit takes a number, found '10m'; hostler up is what runs in"),
         ("run --output some", "--output takes prefixed, none, found 'some'"),
         ("run --output", "--output takes a value: --output prefixed|none"),
         (

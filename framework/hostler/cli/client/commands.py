@@ -247,8 +247,7 @@ def read_call(command: ClientCommand, words: Sequence[str]) -> Arguments:
             continue
         option = options.get(name)
         if option is None:
-            known = ", ".join(word for word, one in options.items() if not one.is_hidden)
-            raise Usage(f"no such option: {name}; hostler {command.name} takes {known}")
+            raise _unknown_option(command, name, [word for word, one in options.items() if not one.is_hidden])
         if not option.has_value and has_value:
             raise Usage(f"{name} takes no value")
         if option.has_value and not has_value:
@@ -259,6 +258,15 @@ def read_call(command: ClientCommand, words: Sequence[str]) -> Arguments:
             raise Usage(f"{name} takes {', '.join(option.choices)}, found {value!r}")
         values.setdefault(option.name, []).append(value)
     return Arguments(plain, values, words[end + 1 :] if end < len(words) else None)
+
+
+def _unknown_option(command: ClientCommand, word: str, known: Sequence[str]) -> Usage:
+    """The error for an option that there is not, with the likely one, or else with all."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only this message needs it
+
+    near = get_close_matches(word, known, n=1)
+    rest = f"did you mean {near[0]}?" if near else f"hostler {command.name} takes {', '.join(known)}"
+    return Usage(f"no such option: {word}; {rest}")
 
 
 def usage(command: ClientCommand, error: Usage) -> str:

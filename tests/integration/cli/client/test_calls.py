@@ -27,7 +27,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("ps --al", "no such option: --al; hostler ps takes --all, --check,"),
+        ("ps --al", "no such option: --al; did you mean --all?"),
         ("wait --timeout", "--timeout takes a value: --timeout DURATION"),
         ("ps --json=yes", "--json takes no value"),
         ("wait --for redy", "--for takes ready, healthy, stopped, completed, idle, found 'redy'"),
