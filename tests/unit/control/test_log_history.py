@@ -110,6 +110,18 @@ def test_a_run_is_the_last_one_of_its_number_as_each_hostler_counts_anew(web: Wr
         assert [sum(isinstance(item, RunMark) for item in page.items) for page in pages] == [1, 1]
 
 
+def test_a_run_in_which_the_clock_was_set_back_is_there_as_a_whole(
+    web: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.again()
+    web.file.write("stdout", b"one\n")
+    an_hour_ago = time.time_ns() - 3_600 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: an_hour_ago)
+    web.file.write("stderr", b"two\n")
+
+    assert texts(read_last([web.log], Selection(run=2), 10).lines) == ["one", "two"]
+
+
 def test_who_reads_while_an_index_is_about_to_be_renamed_misses_nothing(tmp_path: Path) -> None:
     web = Writer(tmp_path, max_size=100)
     web.file.write("stdout", b"one\n")
