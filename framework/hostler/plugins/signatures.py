@@ -53,6 +53,8 @@ def marked_hooks(plugin: object) -> list[Marked]:
     manager = pluggy.PluginManager(hooks.PROJECT)
     found = []
     for attribute in dir(plugin):
+        if attribute.startswith("__"):  # what every object has, and no hook
+            continue
         options = manager.parse_hookimpl_opts(plugin, attribute)
         if options is not None:
             hook = options.get("specname") or attribute

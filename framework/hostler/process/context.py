@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -83,6 +82,10 @@ class Claims:
         return list(self._folders)
 
 
+def _random() -> float:
+    return int.from_bytes(os.urandom(4), "big") / 2**32  # the module `random` takes 1 ms to import
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorContext:
     """One supervisor's resources: directories, the output thread, run records, hostler's own environment.
@@ -107,7 +110,7 @@ class SupervisorContext:
     live_env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     processes: Processes = field(default_factory=Processes)
     clock: Callable[[], float] = time.monotonic
-    jitter: Callable[[], float] = field(default=random.random)
+    jitter: Callable[[], float] = field(default=_random)
     affinity: LoopAffinity = field(default_factory=LoopAffinity)
     inputs: Callable[[], tuple[Path, ...]] = field(default=tuple)
     inputs_of_starts: Callable[[], Mapping[Path, bool]] = field(default=dict)

@@ -19,7 +19,7 @@ _SECRET = re.compile(
     r"|(^|_)DSN($|_)|CONNECTION_?STRING|CONN_?STR(ING)?$"
     r"|(DATABASE|DB|POSTGRES\w*|PG|MYSQL|MARIADB|MONGO\w*|REDIS|AMQP|RABBITMQ|BROKER|SMTP|SQLALCHEMY\w*)_UR[IL]$"
 )
-_HARMLESS = (
+_HARMLESS = re.compile(
     r"SSH_AUTH_SOCK|XAUTHORITY|AWS_(DEFAULT_)?(REGION|PROFILE|OUTPUT)|AWS_(CA_BUNDLE|PAGER|EXECUTION_ENV|SDK_\w+)|"
     r"\w*TOKENIZERS?_\w+|\w*(MAX|MIN|LIMIT|BUDGET|NUM)\w*_TOKENS?|\w*TOKENS?_(LIMIT|BUDGET|COUNT)|"
     r"\w+_(FILE|PATH|DIR|HEADER|NAME|TYPE|TTL|LENGTH)"
@@ -58,7 +58,7 @@ def is_secret_name(name: str) -> bool:
     X_API_KEY, X-Api-Key and apiKey do, SSH_AUTH_SOCK does not, and neither does PASSWORD_FILE.
     """
     upper = name.upper().replace("-", "_").replace(".", "_")
-    return _SECRET.search(upper) is not None and re.fullmatch(_HARMLESS, upper) is None
+    return _SECRET.search(upper) is not None and _HARMLESS.fullmatch(upper) is None
 
 
 def secret_parts(value: str) -> Iterator[str]:
