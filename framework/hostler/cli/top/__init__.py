@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib.util import find_spec
 
@@ -29,6 +30,8 @@ def command(file: str, socket: str | None) -> None:
     from hostler.client import AsyncClient  # noqa: PLC0415
 
     app = Top(AsyncClient(file, socket=socket), file)
+    gc.freeze()
+    gc.enable()  # it was disabled for commands that end soon, and each refresh leaves some garbage
     app.run()
     sys.exit(app.return_code or 0)
 

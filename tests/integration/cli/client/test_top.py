@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 from background_project import pid_of, servers, servers_pid, write
 from controlled import short_folder
+from hostler.cli import main
 from hostler.cli.top.app import Top
 from hostler.cli.top.log_pane import LogPane
 from hostler.cli.top.screens import Page, Question
@@ -298,6 +300,18 @@ def test_with_one_that_cannot_be_talked_to_it_ends_with_code_5(
         terminal = Terminal(tmp_path, environ, "top", "--socket", other.path)
         assert terminal.end() == 5
     assert "hostler cannot be talked to" in terminal.text
+
+
+def test_garbage_is_collected_as_long_as_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A screen in a process of its own would tell it by its memory, after minutes."""
+    collected: list[bool] = []
+    monkeypatch.setattr("hostler.cli.top._require_hostler", lambda *_: None)
+    monkeypatch.setattr(Top, "run", lambda _: collected.append(gc.isenabled()))
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    with pytest.raises(SystemExit):
+        main(["top"])
+    assert collected == [True]
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux here")
