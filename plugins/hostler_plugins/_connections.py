@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import socket
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hostler import (
     Endpoint,
@@ -20,6 +19,9 @@ from hostler import (
     Unhealthy,
     is_secret_name,
 )
+
+if TYPE_CHECKING:
+    import socket
 
 _NAME = r"(?a)[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2: token
 _AT_ONCE = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
@@ -69,9 +71,11 @@ def close_by_reset(one: socket.socket) -> None:
 
     Who closes first keeps its port for a minute (TIME_WAIT), unless it gets a reset.
     """
+    from socket import MSG_DONTWAIT, MSG_PEEK, SO_LINGER, SOL_SOCKET  # noqa: PLC0415 - not for a check
+
     with suppress(OSError):  # nothing came yet, or it is reset already
-        if not one.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        if not one.recv(1, MSG_PEEK | MSG_DONTWAIT):
+            one.setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
 
 
 def check_headers(headers: Mapping[str, str | Secret]) -> None:

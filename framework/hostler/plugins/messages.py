@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
-from traceback import extract_tb
 
 from hostler.model.schema.diagnostics import likely
 
@@ -36,6 +35,8 @@ def fault_in(error: BaseException, file: str) -> str:
         return f"line {error.lineno}: {type(error).__name__}: {error.msg}"
     if isinstance(error, OSError) and str(error.filename) == file and error.strerror:
         return f"it cannot be read: {error.strerror}"
+    from traceback import extract_tb  # noqa: PLC0415 - few plugins have a fault
+
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == file]
     fault = said(error)
     if type(error) is ValueError and (mutable := re.match(_MUTABLE, str(error))):

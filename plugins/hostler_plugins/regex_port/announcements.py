@@ -8,10 +8,10 @@ side doors (metrics, live reload, debuggers, peers) speak against it; the neares
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice, pairwise
+from typing import NamedTuple
 
 from hostler import Endpoint
 
@@ -24,8 +24,7 @@ _BEFORE, _AFTER = 240, 60  # characters around a candidate that have a say
 _NO_HOST = "127.0.0.1"
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     """A place in a line that could be an endpoint; `host` is "" where the place names none."""
 
     kind: Kind
@@ -142,6 +141,8 @@ def _is_stated(host: str, before: str) -> bool:
 
 
 def _is_ip(host: str) -> bool:
+    import socket  # noqa: PLC0415 - who only checks a configuration has no line to read
+
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host.partition("%")[0])
