@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from hostler.cli.output.views import View
 from hostler.concurrency.threads import run_in_thread
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.files.session_keyring import leave_session_keys
+from hostler.model.dataclass import dataclass
 from hostler.model.diff import Change, Changes, control_differences
 from hostler.model.spec import Configuration, ControlSpec, ServerSpec
 from hostler.model.states import State

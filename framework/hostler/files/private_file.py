@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import os
 import stat
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostler.files.bounded_read import is_handed_over, read_plain
@@ -18,13 +17,13 @@ class Unreadable(Exception):
     """Raised when a value cannot be read; the text is the reason, and never the value."""
 
 
-@dataclass(frozen=True, slots=True)
 class PrivateText:
     """What a file holds, and its mode."""
 
-    path: Path
-    text: str = field(repr=False)
-    mode: int
+    def __init__(self, path: Path, text: str, mode: int) -> None:
+        self.path = path
+        self.text = text
+        self.mode = mode
 
     @property
     def exposed(self) -> bool:

@@ -181,7 +181,8 @@ def _works(tool: str, options: tuple[str, ...]) -> bool:
 
     # Old versions and some sandboxes do not have every option; tried once, as each spawn asks.
     trial = [tool, *options, tool, "--version"]
-    return subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+    nothing = subprocess.DEVNULL
+    return subprocess.call(trial, stdin=nothing, stdout=nothing, stderr=nothing) == 0
 
 
 def _person(user: str) -> pwd.struct_passwd | None:
