@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hostler.cli.client.commands import LAYERS, ClientCommand, Option
+from hostler.cli.client.commands import LAYERS, Command, Option
 
 _RUN = """\
 Supervise the servers of FILE (default ./hostler.toml; only NAMES and what they need) until Ctrl-C.
@@ -29,10 +29,10 @@ Check FILE (./hostler.toml by default) without starting anything; report all err
 It also checks this machine: missing programs, taken ports, files that cannot be written, and plugins
 that are never called."""
 
-LOCAL_COMMANDS: Mapping[str, ClientCommand] = {
+LOCAL_COMMANDS: Mapping[str, Command] = {
     command.name: command
     for command in (
-        ClientCommand(
+        Command(
             "run",
             "[FILE] [NAMES]...",
             _RUN,
@@ -67,8 +67,8 @@ LOCAL_COMMANDS: Mapping[str, ClientCommand] = {
             ),
             common=(),
         ),
-        ClientCommand("explain", "[FILE] [NAME]", _EXPLAIN, LAYERS, common=()),
-        ClientCommand(
+        Command("explain", "[FILE] [NAME]", _EXPLAIN, LAYERS, common=()),
+        Command(
             "check",
             "[FILE]",
             _CHECK,

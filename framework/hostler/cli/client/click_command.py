@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from hostler.cli.client.commands import ClientCommand, Option
+from hostler.cli.client.commands import Command, Option
 
 
-def click_command(command: ClientCommand, call: Callable[[str, Sequence[str]], int]) -> click.Command:
+def click_command(command: Command, call: Callable[[str, Sequence[str]], int]) -> click.Command:
     """The click command of a command; called, it does the same as without click."""
     words = click.Argument(["words"], nargs=-1, metavar=command.words)
     options = [_option(option) for option in command.all_options]
@@ -32,7 +32,7 @@ def _option(option: Option) -> click.Option:
     )
 
 
-def _given(command: ClientCommand, values: dict[str, object]) -> list[str]:
+def _given(command: Command, values: dict[str, object]) -> list[str]:
     """The options of a call as the words that they were."""
     words = []
     for option in command.all_options:

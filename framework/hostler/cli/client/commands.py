@@ -1,4 +1,4 @@
-"""The table of the client commands, and calls read by it: the import of click would cost more than a call."""
+"""The table of the client commands, and how such tables are read: to import click takes longer."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ COMMON = (
 )
 
 
-class ClientCommand(NamedTuple):
+class Command(NamedTuple):
     """One command: its words, its options, those it has in common with others, and its help."""
 
     name: str
@@ -85,10 +85,10 @@ LAYERS = (
     ),
 )
 
-CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
+CLIENT_COMMANDS: Mapping[str, Command] = {
     command.name: command
     for command in (
-        ClientCommand(
+        Command(
             "up",
             _SERVERS,
             "Supervise the servers of FILE in the background, and wait until they are ready.",
@@ -106,14 +106,14 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
                 *LAYERS,
             ),
         ),
-        ClientCommand("down", "[FILE]", "Stop all servers and the hostler that supervises them.", (_FORCE,)),
-        ClientCommand(
+        Command("down", "[FILE]", "Stop all servers and the hostler that supervises them.", (_FORCE,)),
+        Command(
             "restart-daemon",
             "[FILE]",
             "Start the hostler in the background and its servers anew, such as after an upgrade.",
             (_NO_WAIT, *_WHEN_IDLE),
         ),
-        ClientCommand(
+        Command(
             "ps",
             _SERVERS,
             "Show the servers and how they are.",
@@ -122,9 +122,9 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
                 Option("check", "Exit with 1 unless all that are wanted are ready and healthy."),
             ),
         ),
-        ClientCommand("start", _SERVERS, "Start servers and what they need.", (_ALL, _NO_WAIT)),
-        ClientCommand("stop", _SERVERS, "Stop servers.", (_ALL, _FORCE, _NO_WAIT)),
-        ClientCommand(
+        Command("start", _SERVERS, "Start servers and what they need.", (_ALL, _NO_WAIT)),
+        Command("stop", _SERVERS, "Stop servers.", (_ALL, _FORCE, _NO_WAIT)),
+        Command(
             "restart",
             _SERVERS,
             "Restart servers.",
@@ -135,7 +135,7 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
                 Option("generation", "Only if this run is still there.", "N"),
             ),
         ),
-        ClientCommand(
+        Command(
             "wait",
             _SERVERS,
             "Wait until servers (all that are wanted, without NAME) are ready.",
@@ -144,8 +144,8 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
                 Option("stable", "Wait until it holds for so long without interruption.", "DURATION"),
             ),
         ),
-        ClientCommand("url", "[FILE] NAME", "Print the URL of a server."),
-        ClientCommand(
+        Command("url", "[FILE] NAME", "Print the URL of a server."),
+        Command(
             "dashboard",
             "[FILE]",
             "Show the servers in a browser, with their logs, memory and crashes, and command them there.",
@@ -154,13 +154,13 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
                 Option("keep", "Listen until hostler ends, not until ten minutes after the last use."),
             ),
         ),
-        ClientCommand(
+        Command(
             "exec",
             "[FILE] NAME -- CMD [ARGS]...",
             "Run a command with the URL and the credentials of a server in its environment.",
             (Option("no-wait", "Do not wait until the server is ready."),),
         ),
-        ClientCommand(
+        Command(
             "logs",
             _SERVERS,
             "Show the output of servers (all, without NAME), merged by time.",
@@ -180,7 +180,7 @@ CLIENT_COMMANDS: Mapping[str, ClientCommand] = {
                 *LAYERS,
             ),
         ),
-        ClientCommand(
+        Command(
             "events",
             _SERVERS,
             "Show the last events, oldest first.",
@@ -231,7 +231,7 @@ class Arguments:
             raise Usage(f"--{option}: {error}, found {text!r}") from None
 
 
-def read_call(command: ClientCommand, words: Sequence[str]) -> Arguments:
+def read_call(command: Command, words: Sequence[str]) -> Arguments:
     """Read the words behind the name of a command. Raises Usage."""
     options = {word: option for option in command.all_options for word in option.words}
     values: dict[str, list[str]] = {}
@@ -260,7 +260,7 @@ def read_call(command: ClientCommand, words: Sequence[str]) -> Arguments:
     return Arguments(plain, values, words[end + 1 :] if end < len(words) else None)
 
 
-def _unknown_option(command: ClientCommand, word: str, known: Sequence[str]) -> Usage:
+def _unknown_option(command: Command, word: str, known: Sequence[str]) -> Usage:
     """The error for an option that there is not, with the likely one, or else with all."""
     from difflib import get_close_matches  # noqa: PLC0415 - only this message needs it
 
@@ -269,7 +269,7 @@ def _unknown_option(command: ClientCommand, word: str, known: Sequence[str]) -> 
     return Usage(f"no such option: {word}; {rest}")
 
 
-def usage(command: ClientCommand, error: Usage) -> str:
+def usage(command: Command, error: Usage) -> str:
     """The error of a call, below what can be called."""
     return f"Usage: hostler {command.name} [OPTIONS] {command.words}\n\nError: {error}"
 
