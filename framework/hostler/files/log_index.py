@@ -11,6 +11,7 @@ import os
 import stat
 import struct
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
@@ -195,13 +196,12 @@ class LogIndex:
 
     def _end_within(self, size: int) -> int:
         """The end of the records that are about the first `size` bytes."""
-        end = self._end
-        while end > HEAD.size and self._offset_before(end) > size:
-            end -= RECORD.size
-        return end
+        # By halves: of a log that somebody has emptied all are behind its end, and a start waits for this.
+        places = range(HEAD.size, self._end, RECORD.size)
+        return HEAD.size + bisect_right(places, size, key=self._offset_at) * RECORD.size
 
-    def _offset_before(self, end: int) -> int:
-        offset: int = RECORD.unpack(os.pread(self._fd, RECORD.size, end - RECORD.size))[0]
+    def _offset_at(self, place: int) -> int:
+        offset: int = RECORD.unpack(os.pread(self._fd, RECORD.size, place))[0]
         return offset
 
     @staticmethod
