@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import field
 from types import EllipsisType, MappingProxyType
 from typing import Any, Self, TypeVar, overload
 
@@ -129,6 +128,8 @@ def option(default: object, meaning: str, *, secret: bool = False, from_environ:
     One that is `from_environ` names variables of hostler's environment that the plugin reads or hands on, or
     patterns (`*`) of them: `hostler up` hands over their values.
     """
+    from dataclasses import field  # noqa: PLC0415 - `hostler wait` needs durations alone
+
     metadata = {"meaning": meaning, "from_environ": from_environ}
     settings: dict[str, Any] = {"metadata": metadata, "repr": not secret}
     if default is ...:
