@@ -19,6 +19,7 @@ CLIENT_NAMES = (
     *("url", "dashboard", "exec", "logs", "events"),
 )
 LOCAL_NAMES = ("run", "explain", "check")
+NO_FOLDER = "the folder that this shell is in was removed: change to another one"
 
 
 def _asks_for_help(words: Sequence[str]) -> bool:
@@ -42,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _call(words)
     except BrokenPipeError:  # who has closed the pipe wants to read no more
         code = 1
+    except FileNotFoundError as error:
+        if error.filename:  # else it is of os.getcwd()
+            raise
+        sys.exit(NO_FOLDER)
     finally:
         # At its end Python looks through all that is there for garbage, which takes a tenth of a short call.
         gc.freeze()

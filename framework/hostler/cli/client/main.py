@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from hostler.cli import NO_FOLDER
 from hostler.cli.client.commands import CLIENT_COMMANDS, Arguments, Usage, file_words, read_call, usage
 from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError, other_version
 from hostler.cli.client.output import Output
@@ -57,7 +58,7 @@ def _function(name: str) -> Callable[[Arguments, Output], int]:
 
 def _os_error_text(error: OSError) -> str:
     if isinstance(error, FileNotFoundError) and not error.filename:  # of os.getcwd()
-        return "the folder that this shell is in was removed: change to another one"
+        return NO_FOLDER
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
 
 

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
+import pytest
 from background_project import pid_of, servers, servers_pid, write
 from cli_project import eventually
 from hostler.cli.client.transport import request
@@ -206,12 +207,12 @@ def test_a_configuration_that_is_wrong_starts_nothing(project: Path, run: Run) -
     assert run("ps").returncode == 3
 
 
+@pytest.mark.parametrize("words", ["ps", "check", "run", "show"])
 def test_a_folder_that_was_removed_is_what_a_command_in_it_tells(
-    tmp_path: Path, environ: dict[str, str]
+    tmp_path: Path, environ: dict[str, str], words: str
 ) -> None:
-    command = (
-        f"mkdir gone; cd gone; rmdir ../gone; {sys.executable} -P -m hostler.cli ps"  # as an installed one
-    )
+    # As an installed one.
+    command = f"mkdir gone; cd gone; rmdir ../gone; {sys.executable} -P -m hostler.cli {words}"
     done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environ, capture_output=True, check=False)
     assert done.returncode == 1
     assert done.stderr == b"the folder that this shell is in was removed: change to another one\n"
