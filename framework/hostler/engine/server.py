@@ -253,8 +253,9 @@ class SupervisedServer(ServerConditions):
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` holds; it is looked at after every change."""
+        self.context.affinity.check()
         while not condition():
-            await self.changed()
+            await self._changed.wait()
 
     async def changed(self) -> None:
         """Wait for the next change."""

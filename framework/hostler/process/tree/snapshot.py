@@ -88,7 +88,8 @@ class ProcessTableSnapshot:
     async def look_aside(self, processes: Iterable[Process]) -> Table:
         """Look at all of these on a thread, for who may wait: thousands take 0.1 s. Raises OSError."""
         since = min((process.start_time for process in processes), default=math.inf)
-        return await run_in_thread(_read_all, since, abandon_on_cancel=True)
+        # Two looks at a time may forget who is older, and read those again; nothing that they note is wrong.
+        return await run_in_thread(_read_all, since, self._seen, abandon_on_cancel=True)
 
     def _take(self) -> None:
         future, asked = self._next, self._asked
@@ -108,7 +109,7 @@ class ProcessTableSnapshot:
         return table
 
 
-def _read_all(since: float) -> Table:
-    table = read_table(since)
+def _read_all(since: float, seen: dict[int, tuple[int, float]]) -> Table:
+    table = read_table(since, seen)
     table.read_marks(since)  # here, rather than by the first who asks for them, on the loop
     return table
