@@ -60,7 +60,7 @@ def test_every_command_and_its_options_are_named(name: str) -> None:
     command = group.get_command(click.Context(group), name)
     assert command is not None
     for parameter in command.params:
-        if isinstance(parameter, click.Option):
+        if isinstance(parameter, click.Option) and not parameter.hidden:
             assert parameter.opts[0] in ALL, parameter.opts
 
 
