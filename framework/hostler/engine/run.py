@@ -174,9 +174,9 @@ class LiveRun(PreparedRun):
             pid=self.process.pid,
             argv=self.argv(),
             cwd=str(launch.cwd),
-            env=dict(sorted(env.items())),
+            env=_mapping(tuple(sorted(env.items()))),
             origins=_mapping(tuple(sorted((launch.origins | {MARKER: "hostler itself"}).items()))),
-            removed=dict(sorted(launch.removed.items())),
+            removed=_mapping(tuple(sorted(launch.removed.items()))),
             log_file=launch.log_file,
         )
 
@@ -292,5 +292,5 @@ class LiveRun(PreparedRun):
 
 @lru_cache(maxsize=64)
 def _mapping(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
-    # Most servers have the same origins: all their events and records share one mapping.
+    # Most servers have the same variables: all their events and records share one mapping.
     return dict(items)

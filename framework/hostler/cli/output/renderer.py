@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import NamedTuple
 
 from hostler.errors import ServerError
@@ -44,7 +45,7 @@ class EventRenderer:
     """Renders events as text. Remembers which servers are running: their health is worth a line."""
 
     def __init__(self, configuration: Configuration, *, debug: bool = False) -> None:
-        self._labels: dict[str, str] = {}
+        self._labels: dict[str, str | partial[str]] = {}
         self._states: dict[str, State] = {}
         self._debug = debug
         self._not_started: set[str] = set()
@@ -54,7 +55,8 @@ class EventRenderer:
     def learn_names(self, configuration: Configuration) -> None:
         """Learn what to call the servers of a configuration, on top of those that are known."""
         many = len(configuration.servers) > 1
-        self._labels |= {name: label(spec, many=many) for name, spec in configuration.servers.items()}
+        servers = configuration.servers.items()
+        self._labels |= {name: partial(label, spec, many=many) for name, spec in servers}
 
     def render(self, event: Event) -> Rendered | None:
         """Render an event, or return None when it is not for people."""
@@ -85,7 +87,7 @@ class EventRenderer:
     def starting(self) -> list[str]:
         """The labels of the servers that are being started."""
         return [
-            self._labels.get(name, name)
+            self._label_of(name) or name
             for name, state in self._states.items()
             if state in {State.STARTING, State.WAITING_READY}
         ]
@@ -93,7 +95,14 @@ class EventRenderer:
     def _label(self, event: Event) -> str:
         """What to call its server, which may be one of another configuration, or who else it is from."""
         listener = event.details.get("listener") if isinstance(event, Notice) else None
-        return self._labels.get(event.server) or event.server or str(listener or "hostler")
+        return self._label_of(event.server) or event.server or str(listener or "hostler")
+
+    def _label_of(self, server: str) -> str:
+        """The label of a server, made when it is first shown: hundreds would hold up the first start."""
+        found = self._labels.get(server, "")
+        if isinstance(found, partial):
+            found = self._labels[server] = found()
+        return found
 
     def _render_log_file(self, event: Spawned) -> Rendered | None:
         """Where the output goes, the first time and when that changes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
@@ -119,7 +120,9 @@ def _branches(
     for name, value in table.items():
         if not isinstance(name, str):
             raise _unusable(place(path), key, "a key that is not a string")
-        branches[name] = parse_tree(value, place, (*path, name), below(key, name))
+        # One key for the tables of all servers: each would keep a dozen strings of its own.
+        shared = sys.intern(str.__str__(name))
+        branches[shared] = parse_tree(value, place, (*path, name), below(key, name))
     return branches
 
 
