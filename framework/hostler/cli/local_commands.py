@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hostler.cli.client.commands import LAYERS, Command, Option
+from hostler.cli.client.commands import FORMATS, LAYERS, LEVELS, Command, Option
 
 _RUN = """\
 Supervise the servers of FILE (default ./hostler.toml; only NAMES and what they need) until Ctrl-C.
@@ -50,12 +50,12 @@ LOCAL_COMMANDS: Mapping[str, Command] = {
                 Option(
                     "log-format",
                     "Print a log instead: one line for each decision, with time, level and server.",
-                    choices=("text", "json"),
+                    choices=FORMATS,
                 ),
                 Option(
                     "log-level",
                     "What the log has. Default: info.",
-                    choices=("debug", "info", "warning", "error"),
+                    choices=LEVELS,
                 ),
                 Option("no-control", "Have no control socket for `hostler ps` and others."),
                 Option("socket", "Have the control socket at PATH.", "PATH"),

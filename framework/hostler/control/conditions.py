@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-CONDITIONS = ("ready", "healthy", "stopped", "completed", "idle")
-"""What can be waited for."""
-
 
 class Standing(NamedTuple):
     """How a server is, by its row; `idle` where its plugins were asked."""
@@ -18,7 +15,7 @@ class Standing(NamedTuple):
     idle: bool | None = None
 
     def fulfils(self, condition: str) -> bool:
-        """Whether one of CONDITIONS holds."""
+        """Whether it is "ready", "healthy", "stopped", "completed" or "idle"."""
         if condition == "stopped":
             return self.state in {"stopped", "failed"}
         if self.completed or condition == "completed":

@@ -75,6 +75,7 @@ _WHEN_IDLE = (
 )
 _ALL = Option("all", "All servers.")
 _SERVERS = "[FILE] [NAME]..."
+FORMATS, LEVELS = ("text", "json"), ("debug", "info", "warning", "error")
 LAYERS = (
     Option("profile", "Apply [profiles.NAME].", "NAME", repeats=True),
     Option(
@@ -100,8 +101,14 @@ CLIENT_COMMANDS: Mapping[str, Command] = {
                     "log-format",
                     "What daemon.log is, one line for each decision: text or json. Default: text.",
                     "FORMAT",
+                    choices=FORMATS,
                 ),
-                Option("log-level", "From which level on: debug, info, warning, error.", "LEVEL"),
+                Option(
+                    "log-level",
+                    "From which level on: debug, info, warning, error.",
+                    "LEVEL",
+                    choices=LEVELS,
+                ),
                 Option("keep-environment", "Hand over no variables: a hostler that runs keeps those it has."),
                 *LAYERS,
             ),
@@ -140,7 +147,12 @@ CLIENT_COMMANDS: Mapping[str, Command] = {
             _SERVERS,
             "Wait until servers (all that are wanted, without NAME) are ready.",
             (
-                Option("for", "ready, healthy, stopped, completed or idle. Default: ready.", "CONDITION"),
+                Option(
+                    "for",
+                    "ready, healthy, stopped, completed or idle. Default: ready.",
+                    "CONDITION",
+                    choices=("ready", "healthy", "stopped", "completed", "idle"),
+                ),
                 Option("stable", "Wait until it holds for so long without interruption.", "DURATION"),
             ),
         ),
@@ -172,7 +184,7 @@ CLIENT_COMMANDS: Mapping[str, Command] = {
                 Option("since", "Only from this time on, or from so long ago.", "TIME"),
                 Option("until", "Only before this time, or before so long ago.", "TIME"),
                 Option("grep", "Only lines in which this regular expression is found.", "RE"),
-                Option("stream", "Only stdout, or stderr.", "STREAM"),
+                Option("stream", "Only stdout, or stderr.", "STREAM", choices=("stdout", "stderr")),
                 Option("run", "Only of this run.", "N"),
                 Option("raw", "Only the text, as it was printed: no times, names and marks."),
                 Option("no-prefix", "No names."),
@@ -253,7 +265,7 @@ def read_call(command: Command, words: Sequence[str]) -> Arguments:
         if option.has_value and not has_value:
             value = next(rest, "")
             if not value:
-                raise Usage(f"{name} takes a value: {name} {option.metavar or '|'.join(option.choices)}")
+                raise Usage(f"{name} takes a value: {name} {'|'.join(option.choices) or option.metavar}")
         if option.choices and value not in option.choices:
             raise Usage(f"{name} takes {', '.join(option.choices)}, found {value!r}")
         values.setdefault(option.name, []).append(value)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from hostler.cli.client.commands import CLIENT_COMMANDS, file_and_names, is_file
-from hostler.control.conditions import CONDITIONS
 
 VARIABLE = "_HOSTLER_COMPLETE"
 """Where click's scripts say for which shell they ask."""
@@ -17,12 +16,6 @@ VARIABLE = "_HOSTLER_COMPLETE"
 # What a hostler that hangs may hold up the terminal. One that nobody has asked yet imports aiohttp first.
 _SECONDS = 1.0
 _WITH_SERVERS = ("run", "explain", "crashes", "check", "show")
-_OF_VALUES: Mapping[str, Sequence[str]] = {
-    "--for": CONDITIONS,
-    "--log-format": ("text", "json"),
-    "--log-level": ("debug", "info", "warning", "error"),
-    "--stream": ("stdout", "stderr"),
-}
 _PATHS = ("--socket",)
 
 
@@ -108,20 +101,15 @@ def _proposals(words: Sequence[str], incomplete: str, own_names: Sequence[str]) 
     command = CLIENT_COMMANDS.get(words[0])
     options = {} if command is None else {f"--{one.name}": one for one in command.all_options}
     last = options.get(words[-1])
-    if last is not None and last.metavar:
-        yield from _values(words[-1])
+    if last is not None and last.has_value:
+        yield from map(Proposal, last.choices)
+        yield from [_FILES] if words[-1] in _PATHS else ()
     elif incomplete.startswith("-"):
         yield from (Proposal(name, option.help) for name, option in options.items())
         yield Proposal("--help")
     else:
-        plain = _without_options(words[1:], {name for name, one in options.items() if one.metavar})
+        plain = _without_options(words[1:], {name for name, one in options.items() if one.has_value})
         yield from _files_and_servers(plain, incomplete, has_names=command is None or "NAME" in command.words)
-
-
-def _values(option: str) -> Iterator[Proposal]:
-    yield from (Proposal(word) for word in _OF_VALUES.get(option, ()))
-    if option in _PATHS:
-        yield _FILES
 
 
 def _without_options(words: Sequence[str], with_value: set[str]) -> list[str]:

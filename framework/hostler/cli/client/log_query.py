@@ -12,7 +12,6 @@ from hostler.cli.client.progress import quoted
 
 LARGEST_PAGE = 1000
 _USUAL = 200
-_STREAMS = ("stdout", "stderr")
 _FLAGS = re.compile(r"[(][?][aiLmsux#-]")
 _TOKEN = re.compile(
     r"""(?P<plain>[^\\\[\](){}|.*+?^$]|\\[^a-zA-Z0-9])  # a character that stands for itself
@@ -34,7 +33,7 @@ class LogQuery:
             if arguments.has(name):
                 self._fixed[name] = moment_of(arguments, name).isoformat(timespec="microseconds")
         if arguments.has("stream"):
-            self._fixed["stream"] = _one_of(arguments.text("stream"))
+            self._fixed["stream"] = arguments.text("stream")
         if arguments.has("run"):
             self._fixed["run"] = str(_number(arguments, "run"))
         if self.follows and arguments.has("until"):
@@ -87,12 +86,6 @@ def _pattern(text: str) -> re.Pattern[str] | None:
         return re.compile(text) if text else None
     except re.error as error:
         raise Usage(f"--grep takes a regular expression, found {text!r}: {error}") from None
-
-
-def _one_of(text: str) -> str:
-    if text not in _STREAMS:
-        raise Usage(f"--stream takes {', '.join(_STREAMS)}, found {text!r}")
-    return text
 
 
 def _number(arguments: Arguments, name: str) -> int:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from hostler.cli.client.commands import Arguments, Usage
+from hostler.cli.client.commands import Arguments
 from hostler.cli.client.daemon import NOT_RUNNING, ClientError, deadline_of, require_daemon
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import table
-from hostler.control.conditions import CONDITIONS
 
 
 def run(arguments: Arguments, output: Output) -> int:
     """Wait; the exit code."""
     condition = arguments.text("for", "ready")
-    if condition not in CONDITIONS:
-        raise Usage(f"--for takes {', '.join(CONDITIONS)}, found {condition!r}")
     stable = arguments.seconds("stable", "0") or 0.0
     deadline = deadline_of(arguments)
     daemon = require_daemon(arguments)

@@ -28,6 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("words", "message"),
     [
         ("ps --al", "no such option: --al; did you mean --all?"),
+        ("up --log-format xml", "--log-format takes text, json, found 'xml'"),
         ("wait --timeout", "--timeout takes a value: --timeout DURATION"),
         ("ps --json=yes", "--json takes no value"),
         ("wait --for redy", "--for takes ready, healthy, stopped, completed, idle, found 'redy'"),
