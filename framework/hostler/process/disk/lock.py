@@ -8,13 +8,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
 from hostler.files.digest import hex_digest
-from hostler.model.dataclass import dataclass
+from hostler.model.dataclass import dataclass, field_names
 from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import found_folder, read_small
 from hostler.process.shortage_hint import shortage_hint
@@ -181,7 +180,8 @@ def _write_owner(descriptor: int, owner: Owner) -> None:
     # A full disk makes a message poorer, not the lock weaker.
     with suppress(OSError):
         os.fchmod(descriptor, 0o600)
-        size = os.pwrite(descriptor, json.dumps(asdict(owner)).encode(), 0)
+        known = {name: getattr(owner, name) for name in field_names(owner)}  # not asdict, which copies all
+        size = os.pwrite(descriptor, json.dumps(known).encode(), 0)
 
         # Cut at the end and only where it must be: ext4 flushes a file that was emptied when it is closed.
         if os.fstat(descriptor).st_size > size:
