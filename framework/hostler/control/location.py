@@ -94,8 +94,12 @@ class Location:
 def locate_namespace(configuration: str, environ: Mapping[str, str]) -> str:
     """The namespace that the locks of its servers have."""
     state = _directory(environ, "XDG_STATE_HOME", ".local/state")
-    data = _directory(environ, "XDG_DATA_HOME", ".local/share")
-    return namespace_of(configuration, state, data)
+    return namespace_of(configuration, state, data_directory(environ))
+
+
+def data_directory(environ: Mapping[str, str]) -> str:
+    """Where logs go; no absolute path where there is no home folder."""
+    return _directory(environ, "XDG_DATA_HOME", ".local/share")
 
 
 def locate(configuration: str, environ: Mapping[str, str]) -> Location:

@@ -10,7 +10,10 @@ import stat
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path  # `hostler up` is done before it would be imported
 
 EVERYBODY = -1  # stands for all users, where a folder is open to all
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError, Deadline
 from hostler.cli.client.rows import Row
-from hostler.files.namespace import namespace_of
+from hostler.control.location import data_directory, locate_namespace
+from hostler.files.namespace import data_folder, namespace_of
 
 _SOON = 0.5  # seconds, in which many a server is ready; after that HTTP tells
 _LOG_LINES = 20
@@ -119,17 +120,31 @@ def _failure(report: dict[str, Any], log: str, begin: int) -> str:
 def _open_log(file: str) -> str:
     """The path of the log of the hostler in the background; what has grown large is rotated first."""
     from hostler.cli import daemon_log  # noqa: PLC0415 - only where a hostler is started
-    from hostler.errors import ServerError  # noqa: PLC0415
-    from hostler.process.disk.directories import Directories, secure_directory  # noqa: PLC0415
 
-    try:
-        own = Directories.default()
-        namespace = namespace_of(file, own.state, own.data)
-        log = str(secure_directory(own.data_for(namespace)) / "daemon.log")
-    except ServerError as error:
-        raise ClientError("failed", error.message, hint=error.context.hint) from None
+    log = os.path.join(_log_folder(file), "daemon.log")
     with suppress(FileNotFoundError):
         if os.path.getsize(log) >= daemon_log.LARGEST:
             daemon_log.shift(log)
     os.close(daemon_log.open_log(log))
     return log
+
+
+def _log_folder(file: str) -> str:
+    """The folder of the logs, made where it is missing, and ours alone. Raises ClientError."""
+    from hostler.process.disk.trusted_folder import writable_folder  # noqa: PLC0415 - as above
+
+    name = data_folder(locate_namespace(file, os.environ))
+    folder = os.path.join(data_directory(os.environ), name)
+    if os.path.isabs(folder):
+        with suppress(OSError), writable_folder(folder):
+            return folder
+
+    # Once more for the error that says why: this takes a tenth of the whole call.
+    from hostler.errors import ServerError  # noqa: PLC0415
+    from hostler.process.disk.directories import Directories, secure_directory  # noqa: PLC0415
+
+    try:
+        own = Directories.default()
+        return str(secure_directory(own.data_for(namespace_of(file, own.state, own.data))))
+    except ServerError as error:
+        raise ClientError("failed", error.message, hint=error.context.hint) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import pwd
 import stat
@@ -15,7 +14,7 @@ from typing import Self
 from hostler.errors import EnvironmentSetupFailed
 from hostler.files.namespace import data_folder
 from hostler.model.dataclass import dataclass
-from hostler.process.disk.trusted_folder import Untrusted, trusted_folder
+from hostler.process.disk.trusted_folder import Untrusted, trusted_folder, writable_folder
 from hostler.process.shortage_hint import shortage_hint
 
 # Below the home folder: state, data, cache.
@@ -90,8 +89,7 @@ def secure_folder(path: Path) -> Iterator[int]:
     """Open what `secure_directory` creates; gives a descriptor as `trusted_folder` does, errors as there."""
     with ExitStack() as opened:
         try:
-            folder = opened.enter_context(trusted_folder(path, make=True))
-            _check(path, folder)
+            folder = opened.enter_context(writable_folder(path))
         except OSError as error:
             raise _refusal(path, error) from error
         yield folder
@@ -131,15 +129,6 @@ def _home() -> Path:
     with suppress(KeyError):
         return Path(pwd.getpwuid(os.getuid()).pw_dir)
     return home
-
-
-def _check(path: Path, folder: int) -> None:
-    # Here the sticky bit is not enough: somebody could make a file under a name that we are about to use.
-    if os.fstat(folder).st_mode & stat.S_IWOTH:
-        raise Untrusted(path, "everybody can write to it", f"chmod o-w {path}")
-    if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
-        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
-        raise OSError(errno.EACCES, "its file system is read-only" if read_only else "it is not writable")
 
 
 def _refusal(path: Path, error: OSError) -> EnvironmentSetupFailed:

@@ -1,4 +1,7 @@
-"""Folders that no other user can change, and to which no other user can have led us."""
+"""Folders that no other user can change, and to which no other user can have led us.
+
+`hostler up` asks for one before it starts anything, so this knows paths as text, without pathlib.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import pwd
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from hostler.files.trusted_path import group_members, named_writers, unknown_members
 
@@ -22,14 +24,14 @@ class Untrusted(PermissionError):
     `strerror` has which part and why, `reason` why alone, `hint` how to repair it.
     """
 
-    def __init__(self, path: Path, reason: str, hint: str = "") -> None:
-        super().__init__(errno.EPERM, f"{path}: {reason}", str(path))
+    def __init__(self, path: str, reason: str, hint: str = "") -> None:
+        super().__init__(errno.EPERM, f"{path}: {reason}", path)
         self.reason = reason
         self.hint = hint
 
 
 @contextmanager
-def trusted_folder(path: Path, *, make: bool = False) -> Iterator[int]:
+def trusted_folder(path: str | os.PathLike[str], *, make: bool = False) -> Iterator[int]:
     """Open a folder by a way of which every part is root's or our own, and no other user may change one.
 
     Gives a descriptor for calls with `dir_fd`; it cannot be listed. Links of root and our own are followed.
@@ -37,12 +39,30 @@ def trusted_folder(path: Path, *, make: bool = False) -> Iterator[int]:
     `filename`; it is `Untrusted` for what belongs to another user, and for a folder without the sticky bit
     in which everybody may write, or in one of our own a group that others are in.
     """
+    way = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
     walk = _PathWalk()
     try:
-        walk.enter_all(path.absolute().parts, make=make)
+        walk.enter_all(_parts(os.fspath(way)), make=make)
         yield walk.folder
     finally:
         walk.close()
+
+
+@contextmanager
+def writable_folder(path: str | os.PathLike[str]) -> Iterator[int]:
+    """Open a folder as `trusted_folder` does, made where it is missing, in which we alone can make files.
+
+    Raises OSError as there, with the reason why we could make none.
+    """
+    with trusted_folder(path, make=True) as folder:
+        # Here the sticky bit is not enough: somebody could make a file under a name that we are about to use.
+        if os.fstat(folder).st_mode & stat.S_IWOTH:
+            raise Untrusted(os.fspath(path), "everybody can write to it", f"chmod o-w {path}")
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
+            read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+            reason = "its file system is read-only" if read_only else "it is not writable"
+            raise OSError(errno.EACCES, reason)
+        yield folder
 
 
 def make_private(name: str, parent: int) -> None:
@@ -70,9 +90,9 @@ class _PathWalk:
                 self._enter(part, make=make)
 
             except OSError as error:
-                if Path(error.filename or "").is_absolute():
+                if os.path.isabs(error.filename or ""):
                     raise
-                raise OSError(error.errno, error.strerror, os.path.join(self._at, part)) from error  # noqa: PTH118
+                raise OSError(error.errno, error.strerror, os.path.join(self._at, part)) from error
 
     def close(self) -> None:
         os.close(self.folder)
@@ -86,12 +106,12 @@ class _PathWalk:
         if not stat.S_ISLNK(found.st_mode):
             return None
 
-        path = Path(self._at, part)
+        path = os.path.join(self._at, part)
         if found.st_uid not in self._trusted:
             raise Untrusted(path, f"it is a symbolic link that user {found.st_uid} made")
         self._links += 1
         if self._links > _MOST_LINKS:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         return os.readlink(part, dir_fd=self.folder)
 
     def _enter(self, part: str, *, make: bool) -> None:
@@ -107,24 +127,23 @@ class _PathWalk:
             target = self._target(part)
             if target is None:
                 raise
-            self.enter_all(Path(target).parts, make=False)
+            self.enter_all(_parts(target), make=False)
             return
 
         os.close(self.folder)
         self.folder = inner
-        # No Path: to make some for each step costs more than the step.
-        self._at = os.path.normpath(os.path.join(self._at, part))  # noqa: PTH118
+        self._at = os.path.normpath(os.path.join(self._at, part))
         self._check()
 
     def _check(self) -> None:
         found = os.fstat(self.folder)
         if found.st_uid not in self._trusted:
-            raise Untrusted(Path(self._at), f"it belongs to user {found.st_uid}")
+            raise Untrusted(self._at, f"it belongs to user {found.st_uid}")
         # In a sticky folder, such as /tmp, nobody can take away or rename what is another's.
         if found.st_mode & stat.S_ISVTX:
             return
         if found.st_mode & stat.S_IWOTH:
-            raise Untrusted(Path(self._at), "everybody can write to it", f"chmod o-w {self._at}")
+            raise Untrusted(self._at, "everybody can write to it", f"chmod o-w {self._at}")
 
         if found.st_mode & stat.S_IWGRP and found.st_uid not in self._roots:
             self._check_group(found.st_gid)
@@ -136,8 +155,13 @@ class _PathWalk:
         others = [*(pwd.getpwuid(uid).pw_name for uid in uids), *unknown_members(group)]
         if others:
             reason = f"user {others[0]} may write in it, by its group"
-            raise Untrusted(Path(self._at), reason, f"chmod g-w {self._at}")
-        if named_writers(Path(self._at)):
+            raise Untrusted(self._at, reason, f"chmod g-w {self._at}")
+        if named_writers(self._at):
             raise Untrusted(
-                Path(self._at), "others can write to it through its access list", f"setfacl -b {self._at}"
+                self._at, "others can write to it through its access list", f"setfacl -b {self._at}"
             )
+
+
+def _parts(path: str) -> list[str]:
+    """What is passed on the way, from the root where the path is absolute; ".." may stand behind a link."""
+    return [*["/"][: path.startswith("/")], *(part for part in path.split("/") if part not in {"", "."})]

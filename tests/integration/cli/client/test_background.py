@@ -480,9 +480,8 @@ def test_events_are_shown_and_followed(project: Path, run: Run, start: Start) ->
     assert following.process.wait(20) == 0
 
 
-def test_a_client_command_imports_little(project: Path, run: Run, environ: dict[str, str]) -> None:
+def test_a_client_command_imports_little(project: Path, environ: dict[str, str]) -> None:
     write(project, server_table())
-    run("up", "--no-start")
     heavy = {
         "click",
         "anyio",
@@ -494,7 +493,7 @@ def test_a_client_command_imports_little(project: Path, run: Run, environ: dict[
         "pathlib",
         "dataclasses",
     }
-    calls = (["ps"], ["wait", "--for", "stopped"])
+    calls = (["up", "--no-start"], ["ps"], ["wait", "--for", "stopped"])
     program = f"""
 import sys
 from contextlib import suppress
