@@ -73,9 +73,8 @@ def group() -> None:
 def call(words: Sequence[str]) -> int:
     """Run the command that the words name; its exit code, where click does not exit itself."""
     prepare_streams()
-    end = words.index("--") if "--" in words else len(words)
     try:
-        group.main(words[:end], prog_name="hostler")
+        group.main(words, prog_name="hostler")
     except ServerError as error:
         click.echo(str(error), err=True)
         return BAD_CALL if isinstance(error, InvalidConfiguration) else FAILED

@@ -34,7 +34,7 @@ LOCAL_COMMANDS: Mapping[str, Command] = {
     for command in (
         Command(
             "run",
-            "[FILE] [NAMES]...",
+            "[FILE] [NAMES]... [-- CMD [ARGS]...]",
             _RUN,
             (
                 *LAYERS,

@@ -269,7 +269,10 @@ def read_call(command: Command, words: Sequence[str]) -> Arguments:
         if option.choices and value not in option.choices:
             raise Usage(f"{name} takes {', '.join(option.choices)}, found {value!r}")
         values.setdefault(option.name, []).append(value)
-    return Arguments(plain, values, words[end + 1 :] if end < len(words) else None)
+    behind = words[end + 1 :] if end < len(words) else None
+    if behind and "--" not in command.words:  # it ends the options, as with most programs
+        return Arguments([*plain, *behind], values)
+    return Arguments(plain, values, behind)
 
 
 def _unknown_option(command: Command, word: str, known: Sequence[str]) -> Usage:

@@ -58,6 +58,13 @@ def test_options_stand_anywhere_and_may_repeat() -> None:
     assert read_call(CLIENT_COMMANDS["up"], ["--timeout", "0"]).seconds("timeout", "5m") is None
 
 
+def test_two_dashes_end_the_options_or_begin_a_command() -> None:
+    behind = ["x.toml", "--", "-web"]
+    up, run = read_call(CLIENT_COMMANDS["up"], behind), read_call(LOCAL_COMMANDS["run"], behind)
+    assert (up.file, up.names, up.command) == ("x.toml", ("-web",), None)
+    assert (run.file, run.names, run.command) == ("x.toml", (), ["-web"])
+
+
 @pytest.mark.parametrize("words", ["ps", "start --all", "restart --all", "wait", "url fake", "stop fake"])
 def test_without_a_hostler_each_says_how_to_start_one(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     name, *rest = words.split()
