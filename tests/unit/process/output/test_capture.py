@@ -51,7 +51,10 @@ async def test_both_streams_reach_sinks_tail_and_followers(reader: OutputReader,
     assert await capture.drained(DEADLINE)
     assert sink.text("stdout") == b"one\ntwo\nlast"
     assert sink.text("stderr") == b"bad\n"
-    assert capture.tail("stdout") == "one\ntwo\nlast"
+    assert (
+        capture.tail("stdout") == capture.tail("stdout", 3) == capture.tail("stdout", 4) == "one\ntwo\nlast"
+    )
+    assert capture.tail("stdout", 2) == "two\nlast"
     assert capture.tail("stderr") == "bad\n"
     assert [line for line in lines if line.stream == "stdout"] == [
         Line("stdout", "one", 1, 7),

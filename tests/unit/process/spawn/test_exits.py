@@ -92,6 +92,17 @@ async def test_many_may_wait_and_one_may_be_cancelled(start: Start) -> None:
     assert await child.process.wait() == ExitStatus(code=7)
 
 
+async def test_who_is_notified_hears_of_the_end_as_soon_as_it_is_known(start: Start) -> None:
+    child = start("true")
+    heard: list[str] = []
+    child.process.notify(lambda: heard.append("before"))
+    select.select([child.process.exit_fd], [], [], 10)  # the loop is blocked: nobody can have reaped it
+    assert heard == []
+    assert not child.process.alive()
+    child.process.notify(lambda: heard.append("after"))
+    assert heard == ["before", "after"]
+
+
 async def test_the_end_is_told_while_a_grandchild_holds_the_pipe(start: Start) -> None:
     child = start("sh", "-c", "sleep 60 & echo ready; exit 5")
     assert await child.line() == "ready"
