@@ -12,7 +12,7 @@ from functools import partial
 
 from hostler.config.load import Resolution
 from hostler.model.choices import OutputMode
-from hostler.model.spec import Configuration, PluginSpec, ServerSpec, with_read
+from hostler.model.spec import Configuration, PluginSpec, ServerSpec, replace_unchecked
 from hostler.model.validation import ResolvedServer
 from hostler.plugins.discovery import find_class
 
@@ -51,11 +51,13 @@ def _with_log(spec: ServerSpec, *, may_add: bool) -> ServerSpec:
     plugins = tuple(_indexed(plugin) for plugin in spec.plugins)
     if may_add and _lacks_log(spec):
         plugins = (*plugins, PluginSpec(LOG, {INDEX: True}))
-    return spec if plugins == spec.plugins else with_read(spec, plugins=plugins)
+    return spec if plugins == spec.plugins else replace_unchecked(spec, plugins=plugins)
 
 
 def _indexed(plugin: PluginSpec) -> PluginSpec:
-    return with_read(plugin, options={**plugin.options, INDEX: True}) if is_indexed(plugin) else plugin
+    return (
+        replace_unchecked(plugin, options={**plugin.options, INDEX: True}) if is_indexed(plugin) else plugin
+    )
 
 
 def _lacks_log(spec: ServerSpec) -> bool:

@@ -25,7 +25,7 @@ from hostler.model.graph import require_variables
 from hostler.model.schema.diagnostics import Diagnostics, deduplicated
 from hostler.model.schema.server_keys import TOP
 from hostler.model.schema.tree import Node, Place, parse_tree
-from hostler.model.spec import Configuration, ControlSpec, with_read
+from hostler.model.spec import Configuration, ControlSpec, replace_unchecked
 from hostler.model.validation import ResolvedServer
 
 
@@ -219,7 +219,7 @@ def _of_template(server: ResolvedServer, template: str | None) -> ResolvedServer
     """The same, which knows its template."""
     if template is None:
         return server
-    return ResolvedServer(server.node, with_read(server.spec, template=template), server.implied)
+    return ResolvedServer(server.node, replace_unchecked(server.spec, template=template), server.implied)
 
 
 def _files(listeners: Mapping[str, ResolvedListener]) -> Iterator[Path]:

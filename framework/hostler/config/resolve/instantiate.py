@@ -16,7 +16,7 @@ from hostler.model.interpolation import escape
 from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.server_keys import IN_TEMPLATE
 from hostler.model.schema.tree import Node, Place, below, parse_tree, with_children
-from hostler.model.spec import ServerSpec, with_read
+from hostler.model.spec import ServerSpec, replace_unchecked
 
 
 class TemplateInstantiator(Struct, frozen=True):
@@ -45,7 +45,7 @@ class TemplateInstantiator(Struct, frozen=True):
         if found.problems or found.unset or values is None or server is None:
             raise InvalidConfiguration([*found.problems, *found.unset])
 
-        return with_read(server.spec, template=self.template.name)
+        return replace_unchecked(server.spec, template=self.template.name)
 
 
 def _literal(node: Node) -> Node:

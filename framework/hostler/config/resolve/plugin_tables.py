@@ -19,7 +19,7 @@ from hostler.model.schema.fields import word
 from hostler.model.schema.server_keys import SERVER_KEYS
 from hostler.model.schema.tree import Node, plain, quoted, unfilled, with_children
 from hostler.model.secret import Secret
-from hostler.model.spec import PluginSpec, with_read
+from hostler.model.spec import PluginSpec, replace_unchecked
 
 Spec = TypeVar("Spec", bound=PluginSpec)
 
@@ -99,10 +99,10 @@ def read_plugin(
     """The spec of one plugin that is switched on; mistakes go to the findings."""
     use = _use(node.value["use"], environ, found) if "use" in node.value else None
     spec: Spec = bare(kind, name)  # type: ignore[arg-type]  # every class is hashable
-    spec = with_read(spec, options=_options(node, plain), use=use)
+    spec = replace_unchecked(spec, options=_options(node, plain), use=use)
     filled = map_secrets(node, spec, lambda table: _read_secret(table, environ, found))
     if filled is not node:
-        node, spec = filled, with_read(spec, options=_options(filled, plain))
+        node, spec = filled, replace_unchecked(spec, options=_options(filled, plain))
     if not found.has_problem(node):
         found.problems.extend(_problems(node, spec))
     return spec
@@ -140,7 +140,9 @@ def _problems(node: Node, spec: PluginSpec) -> list[Problem]:
 
 def _unfilled(node: Node, spec: PluginSpec) -> PluginSpec:
     use = node.value.get("use")
-    return with_read(spec, options=_options(node, unfilled), use=None if use is None else unfilled(use))
+    return replace_unchecked(
+        spec, options=_options(node, unfilled), use=None if use is None else unfilled(use)
+    )
 
 
 def _without_values(said: list[Problem], of_raw: list[Problem], node: Node) -> list[Problem]:

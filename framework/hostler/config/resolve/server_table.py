@@ -24,7 +24,7 @@ from hostler.model.schema.paths import is_path, tidy
 from hostler.model.schema.python_values import server_name
 from hostler.model.schema.server_keys import FILLED_AT_START, IN_SERVER, SERVER_KEYS, TOP, readers
 from hostler.model.schema.tree import Node
-from hostler.model.spec import ServerSpec, with_read
+from hostler.model.spec import ServerSpec, replace_unchecked
 from hostler.model.validation import ResolvedServer
 
 _DEFAULT_HOST = "127.0.0.1"
@@ -64,7 +64,7 @@ def read_server(name: str, node: Node, context: ResolveContext, found: Diagnosti
     if "needs" in node.value and found.has_problem(node.value["needs"]):
         values.pop("needs", None)
 
-    return None if named is None else ResolvedServer(node, with_read(_plain(), **values))
+    return None if named is None else ResolvedServer(node, replace_unchecked(_plain(), **values))
 
 
 @lru_cache(maxsize=1)

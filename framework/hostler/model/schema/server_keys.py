@@ -20,7 +20,7 @@ from hostler.model.schema.command import command
 from hostler.model.schema.external_values import env_files, path, variables
 from hostler.model.schema.needs import needs
 from hostler.model.schema.words import choice
-from hostler.model.spec import RestartPolicy, with_read
+from hostler.model.spec import RestartPolicy, replace_unchecked
 
 LAYER = ("servers", "templates")
 IN_PROFILE = (*LAYER, "defaults", "listeners", "control")
@@ -203,7 +203,7 @@ SERVER_KEYS: Mapping[str, Key] = MappingProxyType(
             " as healthy, and each that has reported has failed too often",
         ),
         "restart": Key(
-            fields.restart(readers(RESTART_KEYS), partial(with_read, RestartPolicy())),
+            fields.restart(readers(RESTART_KEYS), partial(replace_unchecked, RestartPolicy())),
             "table",
             {"$ref": "#/definitions/restart"},
             "What happens after a crash",
