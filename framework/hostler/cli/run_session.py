@@ -67,7 +67,7 @@ class RunSession:
         self._supervisor = Supervisor(choice.of(configuration))
         self._supervisor.adopt_orphans()
         self._prefix = self._supervisor.raise_descriptor_limit()
-        self._orphans = OrphanReaper(self._started)
+        self._orphans = OrphanReaper(self._children)
         self._stop = asyncio.Event()
         again, is_ending = (lambda environ: choice.of(load(environ))), self._stop.is_set
         self._reloading = Reloading(self._supervisor, again, self._view, configuration.control, is_ending)
@@ -227,10 +227,10 @@ class RunSession:
             self._companion.on_child_signal()
         self._orphans.note_exit()
 
-    def _started(self, pid: int) -> bool:
-        """Whether a child is a server's process, or the companion's."""
-        own = (server.pid for server in self._supervisor.servers.values())
-        return pid in own or (self._companion is not None and pid == self._companion.pid)
+    def _children(self) -> set[int | None]:
+        """The pids of the servers' processes, and of the companion."""
+        companion = None if self._companion is None else self._companion.pid
+        return {companion, *(server.pid for server in self._supervisor.servers.values())}
 
     # -- output and tasks --------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, cast
 
@@ -17,9 +17,9 @@ _REST = 0.5  # seconds in which whoever waits for a child of his own has reaped 
 
 
 class OrphanReaper:
-    """Reaps adopted children that nobody else has reaped for a while; those who are `known` never."""
+    """Reaps adopted children that nobody else has reaped for a while; never those that `known` gives."""
 
-    def __init__(self, known: Callable[[int], bool]) -> None:
+    def __init__(self, known: Callable[[], Collection[int | None]]) -> None:
         self._known = known
         self._seen: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -31,7 +31,7 @@ class OrphanReaper:
 
     def _reap(self) -> None:
         self._timer = None
-        ended = set(_ended_orphans(self._known))
+        ended = set(_ended_orphans(self._known()))
         self._seen = ended - set(_reap(ended & self._seen))
         if self._seen:
             self.note_exit()
@@ -52,15 +52,17 @@ def adopt_orphans() -> bool:
         return False
 
 
-def reap_orphans(known: Callable[[int], bool]) -> list[int]:
-    """Reap the ended children that nobody here started, or is `known` to watch; their pids. Never blocks."""
+def reap_orphans(known: Collection[int | None]) -> list[int]:
+    """Reap the ended children that nobody here started, nor `known` ones; their pids. Never blocks."""
     return _reap(_ended_orphans(known))
 
 
-def list_zombies(parent: int) -> list[int]:
-    """List the ended children of a process that nobody has waited for yet."""
+def list_zombies(parent: int, but: Collection[int | None] = ()) -> list[int]:
+    """List the ended children of a process, `but` these, that nobody has waited for yet."""
     zombies = []
     for pid, path in _candidates():
+        if pid in but:  # as most: hundreds of servers are not looked at after each crash
+            continue
         with suppress(OSError):
             _, fields = parse_stat(read(f"{path}/stat"))
             if fields[0] == b"Z" and links(path, int(fields[1]), 0, 0)[0] == parent:
@@ -68,13 +70,13 @@ def list_zombies(parent: int) -> list[int]:
     return zombies
 
 
-def _ended_orphans(known: Callable[[int], bool]) -> Iterator[int]:
+def _ended_orphans(known: Collection[int | None]) -> Iterator[int]:
     session, mark = os.getsid(0), read_mark(os.getpid())
-    for pid in list_zombies(os.getpid()):
+    for pid in list_zombies(os.getpid(), known):
         with suppress(OSError):  # somebody else has just reaped it
             # What is in our own session was started by a plugin or the host program, which waits for it;
             # unless it is marked: then it descends from a server, or from the companion command.
-            if not known(pid) and (os.getsid(pid) != session or read_mark(pid) != mark):
+            if os.getsid(pid) != session or read_mark(pid) != mark:
                 yield pid
 
 
