@@ -99,7 +99,9 @@ class RunSession:
                 code = await (self._run_companion(self._companion) if self._companion else self._keep())
                 # Before the block ends: that stops the servers, which hides how they have ended.
                 code = _exit_code(self._supervisor, code)
-                # Looking through a thousand servers again and again takes up to a fifth of their stop.
+                # Looking through a thousand servers again and again takes up to a third of their stop;
+                # frozen, they are not looked through at the end of the program either.
+                gc.disable()
                 gc.freeze()
         except ServerError as error:
             self._view.show_message(str(error), error=True)
