@@ -1,6 +1,6 @@
 """The table of the client commands, and how such tables are read: to import click takes longer."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: typing would compile those of a NamedTuple, a tenth of a `ps`.
 
 import os
 from collections.abc import Mapping, Sequence

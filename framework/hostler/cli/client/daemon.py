@@ -1,6 +1,6 @@
 """The hostler of a configuration, as the client commands talk to it, and what can go wrong with that."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: typing would compile those of a NamedTuple, a tenth of a `ps`.
 
 import json
 import os
