@@ -227,13 +227,14 @@ def of_last_run(log: ServerLog, selection: Selection) -> Selection:
     """The selection, where it is of a run from the last one of that number on: each hostler counts anew."""
     if selection.run is None:
         return selection
-    began: list[int] = []
+    earliest = sys.maxsize  # since it began: the clock may have been set back
     with open_parts(log.path) as parts:  # newest first
         for marks in (part.marks for part in parts if part.marks is not None):
-            began[:0] = (mark.time for mark in marks.runs(0, sys.maxsize) if mark.run == selection.run)
-            if len(began) > 1:  # in milliseconds, as lines may have their own time
-                return selection._replace(since=max(began[-1] // 1000 * 1000, selection.since or 0))
-    return selection  # by its number alone: the clock may have been set back in it
+            began = [mark.offset for mark in marks.runs(0, sys.maxsize) if mark.run == selection.run]
+            earliest = min(earliest, marks.earliest(began[-1] if began else 0))
+            if began:  # in milliseconds, as lines may have their own time
+                return selection._replace(since=max(earliest // 1000 * 1000, selection.since or 0))
+    return selection
 
 
 def runs_between(

@@ -140,6 +140,11 @@ class LogMarks:
             if kind & BEGAN:
                 yield self[index]._replace(pid=self.pid_of(index))
 
+    def earliest(self, start: int) -> int:
+        """The earliest time of a mark from an offset on; sys.maxsize where none is."""
+        first = bisect_left(range(len(self)), start, key=self._offset)
+        return min(self._words[first * _WORDS + 1 :: _WORDS], default=sys.maxsize)
+
     def ranges(self, start: int, end: int, wanted: Wanted) -> list[tuple[int, int]]:
         """The parts of the file between two offsets whose time, run and kind are wanted.
 
