@@ -17,6 +17,7 @@ from hostler.process.disk.files import (
     found_folder,
     own_folder,
     read_small,
+    recycle_file,
     remove,
     replace_file,
 )
@@ -50,8 +51,13 @@ class CrashStore:
             names = _names(folder)
             number = _number(names[-1]) + 1 if names else 1
             # The token keeps a writer that chose the same number from replacing this record.
-            replace_file(f"{number:08d}-{os.urandom(4).hex()}.json", data, folder)
-            for old in names[: max(0, len(names) + 1 - KEPT)]:
+            name = f"{number:08d}-{os.urandom(4).hex()}.json"
+            oldest = names[: max(0, len(names) + 1 - KEPT)]
+            if oldest:
+                recycle_file(oldest.pop(), name, data, folder)
+            else:
+                replace_file(name, data, folder)
+            for old in oldest:
                 remove(old, folder)
             _remove_stale(folder)
 

@@ -74,6 +74,27 @@ def test_the_last_twenty_are_kept_and_keep_their_numbers(store: CrashStore, fold
     assert len(list(folder.iterdir())) == 20
 
 
+def test_the_place_of_the_oldest_is_taken_unless_that_is_not_ours_alone(
+    store: CrashStore, folder: Path, tmp_path: Path
+) -> None:
+    for generation in range(1, 21):
+        store.write(crash(generation=generation, stdout="long\n" * 500))
+    places = {path.stat().st_ino for path in folder.iterdir()}
+    store.write(crash(generation=21, stdout="short"))
+    assert {path.stat().st_ino for path in folder.iterdir()} == places
+    assert store.read("fake")[-1].record == crash(generation=21, stdout="short")
+
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    mine.chmod(0o600)
+    oldest = min(folder.iterdir())
+    oldest.unlink()
+    os.link(mine, oldest)
+    store.write(crash(generation=22))
+    assert [record.generation for _, record in store.read("fake")] == list(range(3, 23))
+    assert mine.read_text() == "precious"
+
+
 def test_the_clock_may_go_back(store: CrashStore) -> None:
     for year in (2040, 2026):
         store.write(crash(when=NOON.replace(year=year)))

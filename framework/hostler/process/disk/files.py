@@ -90,6 +90,25 @@ def replace_file(name: str, data: bytes, folder: int | None, unfinished: str = "
     os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
+def recycle_file(old: str, name: str, data: bytes, folder: int) -> None:
+    """Do as `replace_file` under a new name, in what was the file `old`: who reads that one may see a part.
+
+    Where files are removed all the time, ext4 takes up to 2 ms to make one.
+    """
+    unfinished = name + UNFINISHED
+    with suppress(OSError):
+        os.rename(old, unfinished, src_dir_fd=folder, dst_dir_fd=folder)
+        with os.fdopen(os.open(unfinished, _SAME, dir_fd=folder), "wb") as file:
+            plain = _is_plain(os.fstat(file.fileno()))
+            if plain:
+                file.write(data)
+                file.truncate()  # not before: ext4 flushes what was empty
+        if plain:
+            os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
+            return
+    replace_file(name, data, folder)
+
+
 def rewrite_file(name: str, data: bytes, folder: int) -> None:
     """Do as `replace_file` with JSON that is written often: spaces follow it, so that the next one fits in.
 
@@ -110,13 +129,17 @@ def _write_over(name: str, data: bytes, folder: int) -> bool:
         return False
     try:
         found = os.fstat(descriptor)
-        # A second name may be that of any file of ours.
-        plain = found.st_mode == stat.S_IFREG | 0o600 and found.st_nlink == 1
-        return plain and found.st_size == len(data) and os.pwrite(descriptor, data, 0) == len(data)
+        same = _is_plain(found) and found.st_size == len(data)
+        return same and os.pwrite(descriptor, data, 0) == len(data)
     except OSError:
         return False
     finally:
         os.close(descriptor)
+
+
+def _is_plain(found: os.stat_result) -> bool:
+    # A second name may be that of any file of ours.
+    return found.st_mode == stat.S_IFREG | 0o600 and found.st_nlink == 1
 
 
 def read_rewritten(name: str, folder: int) -> bytes:
