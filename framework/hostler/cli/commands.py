@@ -74,7 +74,8 @@ def call(words: Sequence[str]) -> int:
     """Run the command that the words name; its exit code, where click does not exit itself."""
     prepare_streams()
     try:
-        group.main(words, prog_name="hostler")
+        # A command is named before "--".
+        group.main([] if words[:1] == ["--"] else words, prog_name="hostler")
     except ServerError as error:
         click.echo(str(error), err=True)
         return BAD_CALL if isinstance(error, InvalidConfiguration) else FAILED
