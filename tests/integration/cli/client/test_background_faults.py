@@ -42,6 +42,19 @@ def test_up_says_once_why_hostler_could_not_begin(project: Path, run: Run, tmp_p
     assert "the control socket cannot be made" in log.read_text()
 
 
+def test_up_starts_nothing_where_everybody_could_write_its_log(
+    project: Path, run: Run, tmp_path: Path
+) -> None:
+    write(project, server_table())
+    folder = tmp_path / "data" / "hostler"
+    folder.mkdir(parents=True, mode=0o700)
+    folder.chmod(0o777)
+    up = run("up")
+    assert (up.returncode, list(folder.iterdir())) == (1, [])
+    assert "cannot be used: everybody can write to it" in up.stderr
+    assert f"chmod o-w {folder}" in up.stderr
+
+
 def test_on_a_full_disk_commands_are_answered_and_all_ends(
     project: Path, run: Run, environ: dict[str, str], small_disk: Path
 ) -> None:
