@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,8 @@ _LINES = 200  # at a time, as the loop has other things to do
 _BYTES = 256 * 1024  # of text at a time
 _CHUNK = 64 * 1024
 _LOOK_SECONDS = 0.1
+_FLOOD = 64 * 1024 * 1024  # bytes a second, of which a reader can follow a tenth
+_FLOOD_PAUSE = 8  # times as long as a page takes
 _PATIENCE = 0.5  # for the pid of a run that is just being spawned
 _COMMENT_SECONDS = 15.0
 _WRITE_SECONDS = 30.0
@@ -49,6 +51,24 @@ class LogSource:
         self.tails = tails
 
 
+class _Growth:
+    """How fast the logs grew between the last two looks at them."""
+
+    def __init__(self) -> None:
+        self._seen: Mapping[str, tuple[int, ...]] = {}
+        self._at = time.monotonic()
+        self.is_flood = False
+
+    def add(self, fingerprints: Mapping[str, tuple[int, ...]]) -> None:
+        """Take note of what the logs are like now."""
+        at, grown = time.monotonic(), 0
+        for server, (file, size, *_) in fingerprints.items():
+            old_file, old_size = self._seen.get(server, (file, size))[:2]
+            grown += size - old_size if file == old_file else size  # less than it was, where it was rotated
+        self.is_flood = grown > _FLOOD * (at - self._at)
+        self._seen, self._at = fingerprints, at
+
+
 class LogStream:
     """The lines behind a cursor (None: the last `count`), and those to come, for one client."""
 
@@ -60,6 +80,7 @@ class LogStream:
         self._places: dict[str, str] = {}
         self._seen: dict[str, tuple[int, ...]] = {}
         self._began: dict[str, RunMark] = {}
+        self._growth = _Growth()
         self._sent_at = time.monotonic()
 
     async def send_to(self, write: Write, takes_more: Callable[[], bool] = lambda: True) -> None:
@@ -89,8 +110,9 @@ class LogStream:
                 if one is not None:
                     await self._send_page(write, one)
             if pages != [None, None]:
-                # In a flood, as much time is left to those who read and write the output as this takes.
-                await asyncio.sleep(time.monotonic() - began_at)
+                # As much time is left to those who read and write the output as this takes; in a flood more.
+                times = _FLOOD_PAUSE if self._growth.is_flood else 1
+                await asyncio.sleep(times * (time.monotonic() - began_at))
                 continue
             if is_last:
                 return
@@ -122,6 +144,7 @@ class LogStream:
     def _next(self, logs: Sequence[ServerLog]) -> LogPage | None:
         """What is new; None where nothing is."""
         now = {log.server: fingerprint(log.path) for log in logs}
+        self._growth.add(now)
         changed = [log for log in logs if now[log.server] != self._seen.get(log.server)]
         if not changed:
             return None
