@@ -11,7 +11,7 @@ _CLOSE_SECONDS = 2.0
 
 
 class TaskSet:
-    """A set of plain asyncio tasks that are cancelled together."""
+    """A set of plain asyncio tasks that are cancelled together; once it is closed, none is started."""
 
     # No anyio task group on purpose: what is cancelled here (a plugin's generator, say) sees one cancellation
     # and may then await its own clean-up, which an anyio scope would cancel again and again; and one that
@@ -19,11 +19,11 @@ class TaskSet:
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[None], str] = {}
-        self._closed = False
+        self.is_closed = False
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run `work` until it ends or `close` is called; not at all after that."""
-        if self._closed:
+        if self.is_closed:
             work.close()
             return
         task = asyncio.create_task(work, name=name)
@@ -43,7 +43,7 @@ class TaskSet:
 
     def cancel(self, *, spared: Collection[asyncio.Task[None]] = ()) -> None:
         """Cancel all but the spared ones, without waiting: for when there is no time left."""
-        self._closed = True
+        self.is_closed = True
         for task in self._tasks.keys() - spared:
             with suppress(RuntimeError):  # its loop is closed: it will never run again
                 task.cancel()

@@ -204,6 +204,8 @@ class LiveRun(PreparedRun):
             self.tasks.start(self._discover(self.discovery), "endpoint search")
 
     def _note_exit(self) -> None:
+        if self.tasks.is_closed:  # by `kill_now`, beside which a loop in another thread must not clean up
+            return
         self.exited_at = self.context.clock()
         self.mailbox.post(RunSignal.PROCESS_EXITED)
 
