@@ -43,10 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _call(words)
     except BrokenPipeError:  # who has closed the pipe wants to read no more
         code = 1
-    except FileNotFoundError as error:
-        if error.filename:  # else it is of os.getcwd()
+    except OSError as error:
+        if error.filename:  # else it is of os.getcwd(), or of what we print
             raise
-        sys.exit(NO_FOLDER)
+        from hostler.cli.safe_streams import discard  # noqa: PLC0415 - for errors alone
+
+        discard(sys.stdout)
+        sys.exit(NO_FOLDER if isinstance(error, FileNotFoundError) else error.strerror)
     finally:
         # At its end Python looks through all that is there for garbage, which takes a tenth of a short call.
         gc.freeze()

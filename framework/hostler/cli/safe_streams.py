@@ -69,6 +69,10 @@ def write_line(stream: TextIO | None, text: str) -> None:
         stream.write(text + "\n")
         stream.flush()
     except OSError:
-        # Python would write what is left once more at its end, and exit with a code of its own.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        discard(stream)
         raise
+
+
+def discard(stream: TextIO) -> None:
+    """Lose what could not be written: Python would try again at its end, and exit with a code of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

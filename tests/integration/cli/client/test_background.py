@@ -146,13 +146,14 @@ def test_a_folder_that_cannot_be_used_is_told(project: Path, run: Run, environ: 
     assert up.stderr.startswith(f"the directory {project}/hostler.toml/")
 
 
+@pytest.mark.parametrize("words", ["ps", "check", "show"])
 def test_output_that_nobody_can_read_ends_without_a_traceback(
-    project: Path, run: Run, environ: dict[str, str]
+    project: Path, run: Run, environ: dict[str, str], words: str
 ) -> None:
     write(project, server_table())
     run("up", "--no-start")
     for output, expected in ((">&-", (0, "")), (">/dev/full", (1, "No space left on device\n"))):
-        argv = ["sh", "-c", f'exec "$@" {output}', "sh", *HOSTLER, "ps"]
+        argv = ["sh", "-c", f'exec "$@" {output}', "sh", *HOSTLER, words]
         done = subprocess.run(argv, cwd=project, env=environ, stderr=subprocess.PIPE, text=True, check=False)
         assert (done.returncode, done.stderr) == expected
 
