@@ -37,6 +37,7 @@ _LAST_SECONDS = 3.0  # in which lines are shown when all is over
 # `timeout` sends SIGTERM to its program and to its group: within this time a second one is the first.
 _ECHO_SECONDS = 0.5
 _BURST_SECONDS = 0.01  # in which lines are shown without a rest
+_GARBAGE = 100_000  # objects more, after which they are looked through while all is stopped
 
 
 class RunSession:
@@ -101,7 +102,7 @@ class RunSession:
                 code = _exit_code(self._supervisor, code)
                 # Looking through a thousand servers again and again takes up to a third of their stop;
                 # frozen, they are not looked through at the end of the program either.
-                gc.disable()
+                gc.set_threshold(_GARBAGE)
                 gc.freeze()
         except ServerError as error:
             self._view.show_message(str(error), error=True)

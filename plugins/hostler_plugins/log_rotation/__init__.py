@@ -106,7 +106,7 @@ class LogRotation:
     async def _open(self, log: LogFile) -> None:
         # The data directory is looked at on the loop before each start: to open a file in it takes less
         # than to wake up a thread. Other folders may be on a disk that hangs.
-        if self.path is None or not self.path.is_absolute():
+        if self.path is None or not (self.path.is_absolute() or ".." in self.path.parts):
             try:
                 log.open(patience=0.0)
             except OSError as error:
