@@ -135,12 +135,12 @@ def early_and_late(values: Sequence[float]) -> tuple[float, float]:
     return statistics.median(values[quarter : 2 * quarter] or values), statistics.median(values[-quarter:])
 
 
-def flat(question: str, values: Sequence[int]) -> Row:
-    """The last figures are no higher than the first ones."""
+def flat(question: str, values: Sequence[int], spare: int = 0) -> Row:
+    """The last figures are no higher than the first ones, and `spare`."""
     third = max(1, len(values) // 3)
     early, late = values[:third], values[-third:]
     told = f"{min(early)} to {max(early)}, at last {min(late)} to {max(late)}"
-    return Row(question, told, goal="flat", met=min(late) <= max(early))
+    return Row(question, told, goal="flat", met=min(late) <= max(early) + spare)
 
 
 def _none(question: str, count: int, beside: str = "") -> Row:
