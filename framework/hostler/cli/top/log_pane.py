@@ -32,7 +32,7 @@ class LogPane(Log):
 
     def on_mount(self) -> None:
         """Show at most so often: a flood is read in pieces."""
-        self.set_interval(_SHOW_SECONDS, self._write)
+        self.set_interval(_SHOW_SECONDS, self._show)
 
     def follow(self, server: str | None) -> None:
         """Show the lines of this server from now on."""
@@ -72,6 +72,11 @@ class LogPane(Log):
             except (ServerError, OSError):  # nobody is there for the moment; the head says so
                 pass
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _show(self) -> None:
+        if self.scroll_target_y < self.scroll_y:  # on its way up, from which a new line must not take it back
+            self.auto_scroll = False
+        self._write()
 
     def _write(self) -> None:
         if self.auto_scroll:
