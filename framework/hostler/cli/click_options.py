@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hostler.cli.arguments import Layers
-from hostler.cli.client.commands import Usage
+from hostler.cli.client.commands import LAYERS, Usage
 from hostler.config.source.overrides import read_settings
 
 words_argument = click.argument("words", nargs=-1, metavar="[FILE] [NAME]")
@@ -18,20 +18,15 @@ words_argument = click.argument("words", nargs=-1, metavar="[FILE] [NAME]")
 def layer_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options `--profile` and `--set`, as its argument `layers`."""
 
-    @click.option("--profile", "profiles", multiple=True, metavar="NAME", help="Apply [profiles.NAME].")
-    @click.option(
-        "--set",
-        "texts",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set one value: servers.web.port=3000. Takes precedence over everything.",
-    )
     @wraps(function)
-    def command(*arguments: Any, profiles: tuple[str, ...], texts: tuple[str, ...], **options: Any) -> None:
-        layers = Layers(profiles=profiles, settings=read_settings(texts))
+    def command(*arguments: Any, **options: Any) -> None:
+        layers = Layers(profiles=options.pop("profile"), settings=read_settings(options.pop("set")))
         try:
             function(*arguments, layers=layers, **options)
         except Usage as error:
             raise click.UsageError(str(error)) from None
 
+    for option in reversed(LAYERS):
+        words = (*option.words, option.key)
+        command = click.option(*words, multiple=True, metavar=option.metavar, help=option.help)(command)
     return command
