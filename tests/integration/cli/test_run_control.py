@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -20,6 +22,27 @@ from hostler.control.location import control_folder, locate
 from specs import MakeSpec
 
 
+def reads_nothing(*_: object) -> Any:
+    pytest.fail("nobody asks")
+
+
+def control_of(
+    options: ControlOptions, supervisor: Supervisor, end: Callable[[bool], None] = lambda force: None
+) -> RunControl:
+    """The control of a run that nobody reloads."""
+    view = View()
+    reloading = Reloading(supervisor, reads_nothing, view)
+    return RunControl(
+        options,
+        supervisor,
+        reloading,
+        view,
+        end=end,
+        is_ending=lambda: False,
+        start_rest=lambda: None,
+    )
+
+
 async def test_a_folder_that_is_gone_is_told_as_an_event_and_ends_the_run(
     directories: Directories, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -30,18 +53,8 @@ async def test_a_folder_that_is_gone_is_told_as_an_event_and_ends_the_run(
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
         async with Supervisor([make_spec(autostart=False)], directories=directories) as supervisor:
             supervisor.listen(lambda event: notices.append(event) if isinstance(event, Notice) else None)
-            view = View()
-            control = RunControl(
-                ControlOptions(
-                    folder / "gone/x.toml", lambda *_: pytest.fail("nobody asks"), background=os.dup(2)
-                ),
-                supervisor,
-                Reloading(supervisor, lambda environ: pytest.fail("nobody asks"), view),
-                view,
-                end=lambda force: ended.set(),
-                is_ending=lambda: False,
-                start_rest=lambda: None,
-            )
+            options = ControlOptions(folder / "gone/x.toml", reads_nothing, background=os.dup(2))
+            control = control_of(options, supervisor, lambda force: ended.set())
             await control.open()
             await control.serve()
             assert ended.is_set()
@@ -59,16 +72,7 @@ async def test_a_run_in_a_terminal_is_found_again_where_all_its_locks_were_remov
             monkeypatch.setenv(name, str(folder / name))
             (folder / name).mkdir(mode=0o700)
         async with Supervisor([], directories=directories) as supervisor:
-            view = View()
-            control = RunControl(
-                ControlOptions(folder / "x.toml", lambda *_: pytest.fail("nobody asks")),
-                supervisor,
-                Reloading(supervisor, lambda _: pytest.fail("nobody asks"), view),
-                view,
-                end=lambda force: None,
-                is_ending=lambda: False,
-                start_rest=lambda: None,
-            )
+            control = control_of(ControlOptions(folder / "x.toml", reads_nothing), supervisor)
             serving = asyncio.create_task(control.serve())
             location = locate(str(folder / "x.toml"), os.environ)
             with anyio.fail_after(20):
@@ -88,16 +92,7 @@ async def test_a_run_that_has_ended_does_not_listen_any_more(
     with short_folder() as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
         async with Supervisor([], directories=directories) as supervisor:
-            view = View()
-            control = RunControl(
-                ControlOptions(Path("x.toml"), lambda *_: pytest.fail("nobody asks"), background=0),
-                supervisor,
-                Reloading(supervisor, lambda _: pytest.fail("nobody asks"), view),
-                view,
-                end=lambda force: None,
-                is_ending=lambda: False,
-                start_rest=lambda: None,
-            )
+            control = control_of(ControlOptions(Path("x.toml"), reads_nothing, background=0), supervisor)
             opening = asyncio.create_task(control.open())
             await asyncio.sleep(0)  # it imports in a thread now
             await control.close()
