@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
-from hostler.cli.client import commands
-from hostler.cli.client.commands import Arguments, Usage
+from hostler.cli import command_line
+from hostler.cli.command_line import Arguments, Usage
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
 from hostler.config.resolve.control_table import ResolvedControl
@@ -17,17 +17,17 @@ from hostler.model.schema.diagnostics import likely
 from hostler.model.spec import Configuration
 from hostler.model.validation import ResolvedServer
 
-DEFAULT_FILE = commands.DEFAULT_FILE
+DEFAULT_FILE = command_line.DEFAULT_FILE
 
 
 def configuration_file(word: str | Path) -> Path:
     """The file that a word names; a folder stands for the configuration in it."""
-    return Path(commands.configuration_file(str(word)))
+    return Path(command_line.configuration_file(str(word)))
 
 
 def file_and_names(words: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
     """The words of `[FILE] [NAMES]`: where the first looks like no file, all are names of servers."""
-    file, names = commands.file_and_names(words)
+    file, names = command_line.file_and_names(words)
     return Path(file), names
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hostler.cli.arguments import DEFAULT_FILE, configuration_file, layers_of
-from hostler.cli.client.commands import Arguments, Usage
+from hostler.cli.command_line import Arguments, Usage
 from hostler.cli.import_deadline import bounded_imports
 from hostler.cli.safe_streams import write_line
 from hostler.config.load import Resolution, load_resolved

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hostler.cli.arguments import Layers
-from hostler.cli.client.commands import LAYERS, Usage
+from hostler.cli.command_line import LAYERS, Usage
 from hostler.config.source.overrides import read_settings
 
 words_argument = click.argument("words", nargs=-1, metavar="[FILE] [NAME]")

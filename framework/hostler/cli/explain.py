@@ -12,7 +12,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING
 
 from hostler.cli.arguments import layers_of, select_servers
-from hostler.cli.client.commands import Arguments
+from hostler.cli.command_line import Arguments
 from hostler.cli.formatting import format_duration, format_time
 from hostler.cli.safe_streams import write_line
 from hostler.control.location import locate

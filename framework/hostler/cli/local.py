@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from hostler.cli.client.commands import Usage, read_call, usage
+from hostler.cli.command_line import Usage, read_call, usage
 from hostler.cli.late_modules import import_late
 from hostler.cli.local_commands import LOCAL_COMMANDS
 from hostler.cli.safe_streams import prepare_streams, write_line

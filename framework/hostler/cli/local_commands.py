@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hostler.cli.client.commands import FORMATS, LAYERS, LEVELS, Command, Option
+from hostler.cli.command_line import FORMATS, LAYERS, LEVELS, Command, Option
 
 _RUN = """\
 Supervise the servers of FILE (default ./hostler.toml; only NAMES and what they need) until Ctrl-C.
@@ -65,15 +65,13 @@ LOCAL_COMMANDS: Mapping[str, Command] = {
                 Option("idle-exit", "", "SECONDS", is_hidden=True),
                 Option("no-start", "", is_hidden=True),
             ),
-            common=(),
         ),
-        Command("explain", "[FILE] [NAME]", _EXPLAIN, LAYERS, common=()),
+        Command("explain", "[FILE] [NAME]", _EXPLAIN, LAYERS),
         Command(
             "check",
             "[FILE]",
             _CHECK,
             (*LAYERS, Option("strict", "Treat warnings as errors.")),
-            common=(),
         ),
     )
 }

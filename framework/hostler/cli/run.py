@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from hostler.cli.arguments import Layers, layers_of, unknown_server
-from hostler.cli.client.commands import Arguments, Usage
+from hostler.cli.command_line import Arguments, Usage
 from hostler.cli.import_deadline import bounded_imports
 from hostler.cli.late_modules import tls_in_annotations
 from hostler.cli.run_options import ControlChoice, ControlOptions, ViewOptions, control_choice, view_options

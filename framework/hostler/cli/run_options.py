@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hostler.cli.arguments import Layers
-from hostler.cli.client.commands import Arguments, Usage
+from hostler.cli.command_line import Arguments, Usage
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.model.spec import Configuration, ControlSpec
 

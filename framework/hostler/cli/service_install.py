@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import click
 
-from hostler.cli.client.commands import file_words
 from hostler.cli.client.daemon import ClientError
+from hostler.cli.command_line import file_words
 from hostler.cli.service_files.commands import as_line, state_of
 from hostler.cli.service_files.commands import call as call_manager
 from hostler.cli.service_files.file import is_ours, read, write

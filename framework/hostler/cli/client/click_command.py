@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from hostler.cli.client.commands import Command, Option
+from hostler.cli.command_line import Command, Option
 
 
 def click_command(command: Command, call: Callable[[str, Sequence[str]], int]) -> click.Command:
     """The click command of a command; called, it does the same as without click."""
     words = click.Argument(["words"], nargs=-1, metavar=command.words)
-    options = [_option(option) for option in command.all_options]
+    options = [_option(option) for option in command.options]
 
     def run(words: tuple[str, ...], **values: object) -> None:
         raise SystemExit(call(command.name, [*_given(command, values), *words]))
@@ -35,7 +35,7 @@ def _option(option: Option) -> click.Option:
 def _given(command: Command, values: dict[str, object]) -> list[str]:
     """The options of a call as the words that they were."""
     words = []
-    for option in command.all_options:
+    for option in command.options:
         value = values[option.key]
         if value is True:
             words.append(f"--{option.name}")

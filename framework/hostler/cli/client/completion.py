@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from hostler.cli.client.commands import CLIENT_COMMANDS, file_and_names, is_file
+from hostler.cli.client.commands import CLIENT_COMMANDS
+from hostler.cli.command_line import file_and_names, is_file
 
 VARIABLE = "_HOSTLER_COMPLETE"
 """Where click's scripts say for which shell they ask."""
@@ -99,7 +100,7 @@ def _proposals(words: Sequence[str], incomplete: str, own_names: Sequence[str]) 
         yield _FILES
         return
     command = CLIENT_COMMANDS.get(words[0])
-    options = {} if command is None else {f"--{one.name}": one for one in command.all_options}
+    options = {} if command is None else {f"--{one.name}": one for one in command.options}
     last = options.get(words[-1])
     if last is not None and last.has_value:
         yield from map(Proposal, last.choices)

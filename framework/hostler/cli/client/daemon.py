@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from hostler.cli.client.commands import Arguments, file_words
 from hostler.cli.client.transport import (
     SILENCE,
     Answer,
@@ -20,6 +19,7 @@ from hostler.cli.client.transport import (
     request,
     stream,
 )
+from hostler.cli.command_line import Arguments, file_words
 from hostler.control.location import LONGEST_PATH, Location, locate, start_time
 from hostler.version import __version__
 

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from hostler.cli.client.commands import Arguments, Usage
 from hostler.cli.client.daemon import require_daemon
 from hostler.cli.client.output import Output
+from hostler.cli.command_line import Arguments, Usage
 
 _OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
 _OPEN_SECONDS = 10.0

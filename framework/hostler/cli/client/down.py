@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hostler.cli.client.commands import Arguments, file_words
 from hostler.cli.client.daemon import ClientError, deadline_of, find_daemon
 from hostler.cli.client.output import Output
+from hostler.cli.command_line import Arguments, file_words
 
 
 def run(arguments: Arguments, output: Output) -> int:

@@ -7,12 +7,12 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from hostler.cli.client.commands import Arguments
 from hostler.cli.client.daemon import HostlerEnded, require_daemon
 from hostler.cli.client.moments import moment_of
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import quoted
 from hostler.cli.client.rows import refuse_unknown
+from hostler.cli.command_line import Arguments
 
 _HEAD = {"time", "server", "event", "generation", "cursor"}
 _LONGEST = 200

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
-from hostler.cli.client.commands import Arguments, Usage
 from hostler.cli.client.daemon import ClientError, deadline_of, require_daemon
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting, quoted
+from hostler.cli.command_line import Arguments, Usage
 
 _FAILED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 

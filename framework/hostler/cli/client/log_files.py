@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from hostler.cli.client.commands import Arguments
 from hostler.cli.client.daemon import ClientError
 from hostler.cli.client.log_query import LARGEST_PAGE, LogQuery
 from hostler.cli.client.log_view import Run
+from hostler.cli.command_line import Arguments
 from hostler.cli.import_deadline import bounded_imports
 from hostler.config.load import load_resolved
 from hostler.config.source.overrides import read_settings

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hostler.cli.client.commands import Arguments, Usage
 from hostler.cli.client.moments import moment_of
 from hostler.cli.client.progress import quoted
+from hostler.cli.command_line import Arguments, Usage
 
 LARGEST_PAGE = 1000
 _USUAL = 200

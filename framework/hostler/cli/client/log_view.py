@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from hostler.cli.client.commands import Arguments
 from hostler.cli.client.output import Output
+from hostler.cli.command_line import Arguments
 from hostler.text.sanitize import harmless
 
 Line = dict[str, Any]

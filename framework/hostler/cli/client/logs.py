@@ -9,7 +9,6 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, Protocol
 
-from hostler.cli.client.commands import Arguments
 from hostler.cli.client.daemon import (
     NOT_RUNNING,
     ClientError,
@@ -23,6 +22,7 @@ from hostler.cli.client.log_query import LARGEST_PAGE, LogQuery
 from hostler.cli.client.log_view import Line, LogView, Run
 from hostler.cli.client.output import Output
 from hostler.cli.client.rows import refuse_unknown
+from hostler.cli.command_line import Arguments
 
 _RECONNECT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1

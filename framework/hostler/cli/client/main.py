@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from hostler.cli import NO_FOLDER
-from hostler.cli.client.commands import CLIENT_COMMANDS, Arguments, Usage, file_words, read_call, usage
+from hostler.cli.client.commands import CLIENT_COMMANDS
 from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError, other_version
 from hostler.cli.client.output import Output
+from hostler.cli.command_line import Arguments, Usage, file_words, read_call, usage
 
 _FOLLOWING = {"events", "logs"}  # which Ctrl-C is the usual end of
 _MODULES = dict.fromkeys(("start", "stop", "restart"), "server_commands")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hostler.cli.client.commands import Arguments, Usage
+from hostler.cli.command_line import Arguments, Usage
 
 
 def moment_of(arguments: Arguments, name: str) -> datetime:

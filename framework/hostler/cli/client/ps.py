@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hostler.cli.client.commands import Arguments
 from hostler.cli.client.daemon import FAILED, NOT_RUNNING, ClientError, Daemon, find_daemon, not_running_error
 from hostler.cli.client.output import Output
 from hostler.cli.client.rows import is_fine, select_rows, table
+from hostler.cli.command_line import Arguments
 from hostler.control.location import locations
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from itertools import pairwise
 
-from hostler.cli.client.commands import Arguments, Usage, file_words
 from hostler.cli.client.daemon import (
     TIMED_OUT,
     ClientError,
@@ -21,6 +20,7 @@ from hostler.cli.client.progress import Waiting, quoted
 from hostler.cli.client.rows import Row, standing
 from hostler.cli.client.spawn import spawn
 from hostler.cli.client.up import LOG, show
+from hostler.cli.command_line import Arguments, Usage, file_words
 from hostler.files.namespace import named_namespace
 
 _LOOK_SECONDS = 0.5

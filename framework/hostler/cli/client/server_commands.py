@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hostler.cli.client.commands import Arguments, Usage
 from hostler.cli.client.daemon import ClientError, Deadline, deadline_of, require_daemon
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import table
+from hostler.cli.command_line import Arguments, Usage
 
 
 def start(arguments: Arguments, output: Output) -> int:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from hostler.cli.client.commands import Arguments, file_words
 from hostler.cli.client.daemon import (
     ClientError,
     Daemon,
@@ -20,6 +19,7 @@ from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import Row, is_fine, select_rows, table
 from hostler.cli.client.spawn import spawn
+from hostler.cli.command_line import Arguments, file_words
 from hostler.cli.output.change_lines import change_lines
 from hostler.control.location import locate
 from hostler.files.namespace import named_namespace

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hostler.cli.client.commands import Arguments, Usage
 from hostler.cli.client.daemon import ClientError, require_daemon
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import quoted
 from hostler.cli.client.rows import state_of
+from hostler.cli.command_line import Arguments, Usage
 
 
 def run(arguments: Arguments, output: Output) -> int:

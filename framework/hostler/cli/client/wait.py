@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hostler.cli.client.commands import Arguments
 from hostler.cli.client.daemon import NOT_RUNNING, ClientError, deadline_of, require_daemon
 from hostler.cli.client.output import Output
 from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import table
+from hostler.cli.command_line import Arguments
 
 
 def run(arguments: Arguments, output: Output) -> int:

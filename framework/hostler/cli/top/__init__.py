@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import click
 
-from hostler.cli.client.commands import DEFAULT_FILE, configuration_file
+from hostler.cli.command_line import DEFAULT_FILE, configuration_file
 from hostler.cli.client.daemon import BAD_CALL, NOT_RUNNING, UNREACHABLE, not_running_error
 
 

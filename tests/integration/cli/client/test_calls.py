@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 import pytest
 from hostler.cli import CLIENT_NAMES, LOCAL_NAMES, main
-from hostler.cli.client.commands import CLIENT_COMMANDS, read_call
+from hostler.cli.client.commands import CLIENT_COMMANDS
 from hostler.cli.client.main import call
+from hostler.cli.command_line import read_call
 from hostler.cli.commands import group
 from hostler.cli.local_commands import LOCAL_COMMANDS
 from hostler_process import server_table

@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 import pytest
-from hostler.cli.client.commands import CLIENT_COMMANDS, read_call
+from hostler.cli.client.commands import CLIENT_COMMANDS
 from hostler.cli.client.log_query import literal_of
 from hostler.cli.client.log_view import LogView
 from hostler.cli.client.output import Output
+from hostler.cli.command_line import read_call
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -8,13 +8,14 @@ from typing import cast
 
 import pytest
 from hostler.cli.client import logs
-from hostler.cli.client.commands import CLIENT_COMMANDS, read_call
+from hostler.cli.client.commands import CLIENT_COMMANDS
 from hostler.cli.client.daemon import Daemon, Frame, HostlerEnded
 from hostler.cli.client.log_query import LogQuery
 from hostler.cli.client.log_view import LogView
 from hostler.cli.client.logs import Following
 from hostler.cli.client.main import call
 from hostler.cli.client.output import Output
+from hostler.cli.command_line import read_call
 from hostler_process import server_table
 
 

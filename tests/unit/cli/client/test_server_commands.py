@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hostler.cli.client.commands import CLIENT_COMMANDS, read_call
+from hostler.cli.client.commands import CLIENT_COMMANDS
 from hostler.cli.client.server_commands import patience
+from hostler.cli.command_line import read_call
 
 
 @pytest.mark.parametrize(
