@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from textwrap import indent
 from typing import TYPE_CHECKING
 
 from hostler.cli.arguments import layers_of, select_servers
@@ -219,12 +219,12 @@ def _history(it: ServerInspection, last: CrashRecord) -> str:
 def _clues(crash: CrashRecord) -> Iterator[str]:
     notes = [f"{word.plugin}: {word.text}" for word in crash.plugins if word.text != "healthy"]
     if notes:
-        yield "The plugins reported:\n" + indent("\n".join(notes), _MARGIN)
+        yield "The plugins reported:\n" + textwrap.indent("\n".join(notes), _MARGIN)
 
     name, text = ("stderr", crash.stderr) if crash.stderr.strip() else ("stdout", crash.stdout)
     if text.strip():
         last = "\n".join(text.rstrip().splitlines()[-_LINES:])
-        yield f"The last lines of {name} were:\n{indent(last, _MARGIN)}"
+        yield f"The last lines of {name} were:\n{textwrap.indent(last, _MARGIN)}"
 
     if crash.signal == signal.SIGKILL and not crash.killed:
         yield "hostler did not kill it: another process did, or the kernel for lack of memory (see dmesg)."

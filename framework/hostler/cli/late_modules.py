@@ -1,6 +1,6 @@
 """Modules that others import and few calls use, read when they are used.
 
-asyncio and anyio import OpenSSL, which takes 4 MiB and 6 ms of a start; the others take 2 ms.
+asyncio and anyio import OpenSSL, which takes 4 MiB and 6 ms of a start; the others take 4 ms of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import Any
 
 _TLS = frozenset({"ssl", "asyncio.sslproto"})
-_OTHERS = frozenset({"ipaddress", "tokenize"})  # of urllib.parse and linecache
+# Of urllib.parse, linecache, subprocess and msgspec.
+_OTHERS = frozenset({"ipaddress", "tokenize", "locale", "textwrap"})
 _NOT_IN_CODE = frozenset({"__path__", "__file__", "__cached__"})  # the import itself asks for them
 
 
@@ -83,6 +84,16 @@ def import_late() -> None:
     """
     if not any(isinstance(one, _LateFinder) for one in sys.meta_path):
         sys.meta_path.insert(0, _LateFinder(_OTHERS if find_spec("_ssl") is None else _OTHERS | _TLS))
+
+
+def import_msgspec() -> None:
+    """Import it without typing_extensions, of which it takes only what Python has itself from 3.11 on."""
+    is_hidden = sys.modules.setdefault("typing_extensions", None) is None  # type: ignore[arg-type]
+    try:
+        import_module("msgspec")
+    finally:
+        if is_hidden:
+            del sys.modules["typing_extensions"]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from hostler.cli.command_line import Usage, read_call, usage
-from hostler.cli.late_modules import import_late
+from hostler.cli.late_modules import import_late, import_msgspec
 from hostler.cli.local_commands import LOCAL_COMMANDS
 from hostler.cli.safe_streams import prepare_streams, write_line
 
@@ -18,6 +18,7 @@ def call(name: str, words: Sequence[str]) -> int:
     """Run one command; its exit code."""
     prepare_streams()
     import_late()
+    import_msgspec()
     from hostler.errors import InvalidConfiguration, ServerError  # noqa: PLC0415 - pathlib is imported late
 
     command = LOCAL_COMMANDS[name]

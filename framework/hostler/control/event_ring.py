@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from hostler import Event, MemorySampled, Notice, PluginNote, Supervisor
 from hostler.control.former_servers import FormerServers
@@ -21,8 +22,7 @@ _LONG = ("text", "reason", "error", "stdout", "stderr", "plugins", "details", "e
 _LONGEST_NUMBER = 18  # digits
 
 
-@dataclass(frozen=True, slots=True)
-class Missed:
+class Missed(Struct, frozen=True):
     """Some events before a cursor are not kept any more; `count` is None where nobody knows how many."""
 
     count: int | None

@@ -6,9 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+
+from msgspec import Struct
 
 from hostler import MemorySampled, Server, State, Supervisor, sample_memory
 
@@ -20,8 +21,7 @@ _WAIT_SECONDS = 1.0
 _MOST = 400  # an hour of them, and some more
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """What all processes of one run used at one time; `cpu` since their beginning."""
 
     time: datetime

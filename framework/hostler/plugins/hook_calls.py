@@ -10,9 +10,9 @@ from types import coroutine
 from typing import Any, TypeVar, cast
 
 import anyio
+from msgspec import Struct
 
 from hostler.concurrency.event_loop import loop_time
-from hostler.model.dataclass import dataclass
 from hostler.model.values import Report
 from hostler.plugins.messages import said
 
@@ -25,8 +25,7 @@ _SECOND_CHANCE = 1.0
 T = TypeVar("T")
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class Outcome:
+class Outcome(Struct, eq=False):
     """The result of a call. `held` is the longest time in seconds that it kept the event loop to itself."""
 
     value: object = None

@@ -6,10 +6,10 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
 from pathlib import Path
 
-from hostler.model.dataclass import dataclass
+from msgspec import Struct, field
+
 from hostler.model.launch import Launch
 from hostler.process.affinity import LoopAffinity
 from hostler.process.disk.directories import Directories, SecuredFolders
@@ -18,8 +18,7 @@ from hostler.process.output.capture import OutputReader
 from hostler.process.system import Processes
 
 
-@dataclass(slots=True, eq=False)
-class Exposure:
+class Exposure(Struct, eq=False):
     """The files that ended runs in a sandbox could have changed although hostler reads them at a reload.
 
     Each with the server's name, until it is reported.
@@ -44,8 +43,7 @@ def exposed(launch: Launch | None, inputs: Callable[[], Iterable[Path]]) -> list
     return [] if confinement is None else [path for path in inputs() if confinement.may_write(path)]
 
 
-@dataclass(slots=True, eq=False)
-class Claims:
+class Claims(Struct, eq=False):
     """What the servers that run have: each start asks, and would otherwise look at all of them."""
 
     _ports: dict[str, int] = field(default_factory=dict)
@@ -86,8 +84,7 @@ def _random() -> float:
     return int.from_bytes(os.urandom(4), "big") / 2**32  # the module `random` takes 1 ms to import
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorContext:
+class SupervisorContext(Struct, frozen=True, kw_only=True):
     """One supervisor's resources: directories, the output thread, run records, hostler's own environment.
 
     `host_env` is that environment as it was in the beginning, `live_env` as it is: where secrets are read.

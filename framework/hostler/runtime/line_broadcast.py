@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from msgspec import Struct
+
 from hostler.concurrency.event_loop import call_user_code
-from hostler.model.dataclass import dataclass
 from hostler.model.values import Line
 from hostler.process.output.capture import Capture
 from hostler.runtime.plugin_tasks import name_of
@@ -16,8 +17,7 @@ from hostler.runtime.reporter import Reporter
 _SLOW_LINE = 0.05
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class LineBroadcast:
+class LineBroadcast(Struct, eq=False):
     """Hands each line to `discover` while the endpoint is awaited, to plugins, and to `Server.lines`.
 
     `followers` are the plugins' functions. Each is called until it does not return True.

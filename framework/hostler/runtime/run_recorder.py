@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from hostler.model.dataclass import dataclass
 from hostler.process.context import SupervisorContext
 from hostler.process.disk.lock import NameLock
 from hostler.process.disk.run_record import RunRecord
@@ -30,8 +30,7 @@ class Noted(list[Path]):
         super().append(path)
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class RunRecorder:
+class RunRecorder(Struct, eq=False):
     """One run's record, and its place on the watchdog's list; errors are those of RunStore."""
 
     context: SupervisorContext

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import field
 from typing import Protocol
 
 import anyio
+from msgspec import Struct, field
 
 from hostler.concurrency.broadcast import Subscription
 from hostler.concurrency.event_loop import loop_time
 from hostler.events.events import Event, Notice, PluginFailed
-from hostler.model.dataclass import dataclass
 from hostler.model.secret import Secret
 from hostler.plugins.hidden_options import secrets_in
 from hostler.plugins.hook_calls import SLOW_STEP, Outcome
@@ -62,8 +61,7 @@ class Listener(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """How long a listener is waited for, in seconds; `stable` without a failure begins the count anew."""
 
     first_delay: float = 0.5
@@ -72,8 +70,7 @@ class Patience:
     last: float = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class ListenerSetting:
+class ListenerSetting(Struct, frozen=True):
     """What a listener reports to, where it finds secrets, and how long it is waited for."""
 
     publish: Callable[[Event], None]

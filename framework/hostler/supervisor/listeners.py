@@ -134,7 +134,7 @@ class ListenerTasks:
         listener = self._listeners[name]
         secrets = {*self._specs[name].secrets, *hidden_of(listener)}
         environ = environ_of(self._specs[name], self._setting.environ)
-        setting = replace(self._setting, environ=environ)
+        setting = ListenerSetting(self._setting.publish, environ, self._setting.patience)
         listening = Listening(name, listener, secrets, channel.subscribe(), setting)
         self._running[name] = listening
         self._tasks[listening] = asyncio.create_task(listening.run(), name=f"listener {name}")

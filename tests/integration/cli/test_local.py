@@ -49,6 +49,7 @@ CHECKING = {
     "socket",
     "subprocess",
     "traceback",
+    "typing_extensions",
     "hostler.events.events",
 }
 

@@ -129,3 +129,34 @@ def test_what_could_not_be_read_is_read_when_it_is_asked_for_again() -> None:
     argv = [sys.executable, "-c", UNREADABLE]
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["OSError", "open"]
+
+
+EXTENDED = """
+from hostler.cli.late_modules import import_msgspec
+
+import_msgspec()
+import msgspec, sys
+assert "typing_extensions" not in sys.modules
+from typing_extensions import Annotated, NotRequired, TypedDict
+
+class Options(TypedDict):
+    port: Annotated[int, msgspec.Meta(gt=0)]
+    host: NotRequired[str]
+
+print(msgspec.convert({"port": 1}, Options))
+for options in ({"host": "a"}, {"port": 0}):
+    try:
+        msgspec.convert(options, Options)
+    except msgspec.ValidationError as error:
+        print(error)
+"""
+
+
+def test_options_may_be_declared_with_typing_extensions_which_msgspec_did_without() -> None:
+    argv = [sys.executable, "-c", EXTENDED]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "{'port': 1}",
+        "Object missing required field `port`",
+        "Expected `int` >= 1 - at `$.port`",
+    ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from hostler.config.resolve.cross_checks import class_of, needs_port
 from hostler.config.source.merge import merge
 from hostler.model.choices import Kind, RestartMode
-from hostler.model.dataclass import dataclass
 from hostler.model.interpolation import MalformedReference, Reference, names
 from hostler.model.schema.diagnostics import Diagnostics, likely
 from hostler.model.schema.server_keys import IN_DEFAULTS, SERVER_KEYS
@@ -17,8 +17,7 @@ from hostler.model.spec import PluginSpec
 _OF_A_PORT = ("port", "port_from_socket", "scheme")
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(Struct, frozen=True):
     """The table `[defaults]`, None where there is none."""
 
     body: Node | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from hostler.model.dataclass import dataclass
+from msgspec import Struct
+
 from hostler.model.values import StreamName
 from hostler.process.output.lines import LineCutter, LineFeed, Tail
 from hostler.process.output.output_count import OutputCount
@@ -13,8 +14,7 @@ from hostler.process.output.sink_writer import SinkWriter
 from hostler.secrets.masking import MaskedStream
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Pipe:
+class Pipe(Struct, eq=False, kw_only=True):
     """One output stream of one run, and all that its bytes go to."""
 
     fd: int

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 
 import anyio
+from msgspec.structs import replace
 
 from hostler.concurrency.event_loop import loop_time
 from hostler.concurrency.flag import Flag
