@@ -6,6 +6,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
+from typing import Any
 
 from msgspec import Struct
 
@@ -124,9 +126,15 @@ class EventRing:
 
 def _size(event: Event) -> int:
     """About how many bytes an event takes; only what may be long is looked at, as this delays a restart."""
-    inner = getattr(event, event.unfolded, event)
-    values = [value for name in _LONG if (value := getattr(inner, name, None))]
-    return _OVERHEAD + (sum(map(_length, values)) if values else 0)
+    inner: object = getattr(event, event.unfolded, event)
+    kind: Any = type(inner)
+    values = [value for name in _long_names(kind) if (value := getattr(inner, name))]
+    return _OVERHEAD + sum(map(_length, values))
+
+
+@cache
+def _long_names(kind: type) -> tuple[str, ...]:
+    return tuple(name for name in _LONG if hasattr(kind, name))
 
 
 def _length(value: object) -> int:
@@ -138,5 +146,5 @@ def _length(value: object) -> int:
         case tuple() | list():
             return sum(map(_length, value))
         case Mapping():
-            return sum(_length(key) + _length(item) for key, item in value.items())
+            return sum(map(_length, value.values()))
     return 0

@@ -146,6 +146,8 @@ class LogIndex:
             self._waiting = self._waiting[: RECORD.size - 8] + bytes(8)
 
     def _write(self) -> None:
+        if not self._waiting:
+            return
         try:
             written = os.pwrite(self._fd, self._waiting, self._end)
         except OSError:
@@ -196,6 +198,8 @@ class LogIndex:
 
     def _end_within(self, size: int) -> int:
         """The end of the records that are about the first `size` bytes."""
+        if self._end > HEAD.size and self._offset_at(self._end - RECORD.size) <= size:
+            return self._end  # as nearly always
         # By halves: of a log that somebody has emptied all are behind its end, and a start waits for this.
         places = range(HEAD.size, self._end, RECORD.size)
         return HEAD.size + bisect_right(places, size, key=self._offset_at) * RECORD.size

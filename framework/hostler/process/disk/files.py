@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hostler.process.disk.directories import folder_identity, secure_folder
 from hostler.process.disk.trusted_folder import make_private, trusted_folder
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_MORE = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_MORE = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _SAME = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -173,12 +173,17 @@ def write_new(path: str, data: bytes, folder: int | None = None) -> None:
         os.close(descriptor)
 
 
-def append(path: Path, data: bytes) -> None:
-    """Add to a file that exists, in one piece; OSError where it cannot be, or only in part."""
+def append(path: Path, data: bytes, when: Callable[[int], bool] = lambda _: True) -> bool:
+    """Add to a file that exists, in one piece, if `when` holds for its descriptor; whether it did.
+
+    OSError where nothing can be added, or only a part.
+    """
     descriptor = os.open(path, _MORE)
     try:
-        if os.write(descriptor, data) < len(data):
+        holds = when(descriptor)
+        if holds and os.write(descriptor, data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return holds
     finally:
         os.close(descriptor)
 

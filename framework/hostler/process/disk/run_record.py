@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -112,9 +113,8 @@ class RunStore:
         with _explained(lock.record_path, record) as path:
             # Behind a run that is over: a respawn would wait for a new file, and where many were removed
             # lately, to make one takes ext4 up to 2 ms.
-            if (over := _over_at(path)) is not None and over < _LARGEST:
-                with suppress(OSError):
-                    append(path, b"\n" + _line(record))
+            with suppress(OSError):
+                if append(path, b"\n" + _line(record), when=partial(_is_over, below=_LARGEST)):
                     return
             replace_file(str(path), _line(record), None, unfinished=str(_unfinished(path)))
 
@@ -133,7 +133,10 @@ class RunStore:
 
     def forget(self, lock: NameLock) -> None:
         """Remove the file, unless the run in it is not over: then it tells what is left of that."""
-        if _over_at(lock.record_path) is not None:
+        is_over = False
+        with suppress(OSError):
+            is_over = append(lock.record_path, b"", when=_is_over)
+        if is_over:
             lock.record_path.unlink(missing_ok=True)  # it is whole: none is half written beside it
 
     def clear(self, lock: NameLock) -> None:
@@ -270,16 +273,10 @@ def _leftover(path: Path) -> Leftover:
     return Leftover(problem=problem)
 
 
-def _over_at(path: Path) -> int | None:
-    """Where it stands in the file that the last run is over; None where it is not."""
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            at = os.fstat(descriptor).st_size - len(_OVER)
-            return at if at > 0 and os.pread(descriptor, len(_OVER), at) == _OVER else None
-        finally:
-            os.close(descriptor)
-    return None
+def _is_over(descriptor: int, *, below: float = math.inf) -> bool:
+    """Whether it stands at the end of an open file, `below` a size, that the last run is over."""
+    at = os.fstat(descriptor).st_size - len(_OVER)
+    return 0 < at < below and os.pread(descriptor, len(_OVER), at) == _OVER
 
 
 def _line(record: RunRecord) -> bytes:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,11 +19,6 @@ from hostler.process.output.reader import ReaderThread
 from hostler.process.output.reader_lease import SINK_TIMEOUT
 from hostler.process.output.sink_writer import OnTrouble, SinkWriter
 from hostler.secrets.masking import Masker
-
-# Large pipes let a child print on while we are busy. The kernel counts them against all programs of the user
-# (pipe-user-pages-soft), so only so many are made.
-PIPE_SIZE = 256 * 1024
-MOST_LARGE_PIPES = 64
 
 CLOSE_TIMEOUT = 3.0  # a sink that hangs must not hold up a restart
 
@@ -62,7 +55,7 @@ class OutputReader:
             raise RuntimeError("the output reader is closed")
         counts = OutputCount() if count is None else count
         capture = Capture(self._reader, generation, masker, sinks, on_trouble, self._captures.discard, counts)
-        capture.open_pipes(streams, large=2 * len(self._captures) < MOST_LARGE_PIPES)
+        capture.open_pipes(streams)
         self._captures.add(capture)
         return capture
 
@@ -111,10 +104,10 @@ class Capture:
         """How many lines the followers missed because the loop was too slow."""
         return self._feed.dropped
 
-    def open_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
+    def open_pipes(self, streams: Sequence[StreamName]) -> None:
         """Make one pipe for each stream; OSError when there are no descriptors left."""
         try:
-            self._make_pipes(streams, large=large)
+            self._make_pipes(streams)
         except OSError:
             self.close_write_fds()
             self.retire()
@@ -141,8 +134,8 @@ class Capture:
 
     def tail(self, stream: StreamName, lines: int | None = None) -> str:
         """The last lines of a stream, redacted, within the last 64 KiB."""
-        data = self._tails.get(stream, Tail()).data()
-        if lines is None:
+        data = self._tails[stream].data() if stream in self._tails else b""
+        if not data or lines is None:  # a restart asks twice, and many servers print nothing
             return data.decode(errors="replace")
         start = len(data)
         for _ in range(lines + 1):  # each of them ends at least one line: the others need not be decoded
@@ -208,20 +201,17 @@ class Capture:
             if pipe.open:  # else its thread need not be woken
                 self._reader.retire(pipe)
 
-    def _make_pipes(self, streams: Sequence[StreamName], *, large: bool) -> None:
+    def _make_pipes(self, streams: Sequence[StreamName]) -> None:
         self._count.expect(streams)
         try:
             for stream in streams:
-                self._open_pipe(stream, large=large)
+                self._open_pipe(stream)
         finally:
             self._reader.add(*self._pipes.values())  # at once: the thread is woken once
 
-    def _open_pipe(self, stream: StreamName, *, large: bool) -> None:
+    def _open_pipe(self, stream: StreamName) -> None:
         ours, childs = os.pipe()
         os.set_blocking(ours, False)
-        if large and hasattr(fcntl, "F_SETPIPE_SZ"):
-            with contextlib.suppress(OSError):  # the user's share of large pipes is used up
-                fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
 
         for writer in self._writers:
             writer.expect(stream)
@@ -237,12 +227,16 @@ class Capture:
             count=self._count,
             writers=self._writers,
             tail=self._tails[stream],
-            on_end=lambda: call_on_loop(self._loop, self._pipe_ended),
+            on_end=self._note_end,
         )
 
-    def _pipe_ended(self) -> None:
-        if self._has_ended():
-            self._ended.set()
+    def _note_end(self) -> None:
+        """On the output thread: one of the pipes has ended."""
+        if all(pipe.ended for pipe in tuple(self._pipes.values())):  # the loop is woken once for all
+            call_on_loop(self._loop, self._all_ended)
+
+    def _all_ended(self) -> None:
+        self._ended.set()
         self._check_closed()
 
     def _sink_closed(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Sequence
 
@@ -12,6 +14,9 @@ from hostler.process.output.lines import LineCutter, LineFeed, Tail
 from hostler.process.output.output_count import OutputCount
 from hostler.process.output.sink_writer import SinkWriter
 from hostler.secrets.masking import MaskedStream
+
+SIZE = 256 * 1024
+"""Bytes that a pipe holds whose child prints more than is read at a time."""
 
 
 class Pipe(Struct, eq=False, kw_only=True):
@@ -28,6 +33,15 @@ class Pipe(Struct, eq=False, kw_only=True):
     on_end: Callable[[], None]
     open: bool = True
     ended: bool = False  # and all of it was given out
+    grown: bool = False
+
+    def grow(self) -> None:
+        """Let the child print on while we are busy, where its user's share of large pipes is not used up."""
+        # Not all pipes from the beginning: the kernel counts them against all programs of the user.
+        self.grown = True
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, SIZE)
 
     def take(self, data: bytes) -> None:
         """Distribute masked bytes; writers only queue them."""

@@ -202,6 +202,8 @@ class ReaderThread:
             self._write_to_sinks(pipe, lease)
             if len(data) < size or lease.expired:
                 return False
+            if not pipe.grown:
+                pipe.grow()
 
         return False
 

@@ -52,7 +52,7 @@ def spawn(
         unmarked = bool(mark) and mark not in argv
         with lent_mark(run_id) if unmarked and lends else nullcontext():
             child = _start(argv, launch, run_id, streams, prefix.account)
-        if unmarked:
+        if unmarked and not lends:
             mark_process(child.pid, run_id)
         unseen = doubt() if sys.platform == "linux" else ""
         process = Process(child, run_id, started, prefix.missing, unseen, launch.cgroup)

@@ -115,9 +115,7 @@ def doubt() -> str:
     if _depth(os.getpid()) is not None:
         return f"/proc is that of another pid namespace, which makes looking for processes slow: {_MOUNT}"
 
-    try:
-        read(f"{_ROOT}/1/stat")
-    except OSError:
+    if not os.access(f"{_ROOT}/1/stat", os.R_OK):
         return (
             "/proc hides the processes of other users (hidepid): what changes its user is not found, and who "
             "listens at a port may not be told"

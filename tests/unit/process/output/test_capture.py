@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import resource
 import sys
 import threading
@@ -15,8 +16,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 from hostler.model.values import Line
-from hostler.process.output.capture import MOST_LARGE_PIPES, PIPE_SIZE, OutputReader
+from hostler.process.output.capture import OutputReader
 from hostler.process.output.lines import MOST_LINES_WAITING, LineFeed
+from hostler.process.output.pipe import SIZE
 from hostler.secrets.credentials import MASK
 from hostler.secrets.masking import MaskedStream, Masker
 from output_capture import (
@@ -455,11 +457,15 @@ async def test_a_loop_that_is_closed_harms_nobody(spawned: Spawn) -> None:
 
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="other systems do not tell the size of a pipe")
-async def test_only_so_many_pipes_are_large(reader: OutputReader) -> None:
-    captures = [open_capture(reader) for _ in range(MOST_LARGE_PIPES // 2 + 1)]
+async def test_only_pipes_of_those_that_print_much_are_large(reader: OutputReader) -> None:
+    captures = [open_capture(reader) for _ in range(2)]
     fds = [fd for capture in captures if (fd := capture.write_fd("stdout")) is not None]
-    sizes = [fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) for fd in fds]
-    assert sizes[:-1] == [PIPE_SIZE] * (MOST_LARGE_PIPES // 2)
-    assert sizes[-1] < PIPE_SIZE
+
+    os.write(fds[0], b"x" * fcntl.fcntl(fds[0], fcntl.F_GETPIPE_SZ))
+    os.write(fds[1], b"little")
+
+    await until(lambda: fcntl.fcntl(fds[0], fcntl.F_GETPIPE_SZ) == SIZE)
+    await until(lambda: captures[1].tail("stdout") == "little")
+    assert fcntl.fcntl(fds[1], fcntl.F_GETPIPE_SZ) < SIZE
     for capture in captures:
         await capture.close()
