@@ -31,8 +31,11 @@ class OrphanReaper:
 
     def _reap(self) -> None:
         self._timer = None
-        ended = set(_ended_orphans(self._known()))
-        self._seen = ended - set(_reap(ended & self._seen))
+        try:
+            ended = set(_ended_orphans(self._known()))
+        except OSError:  # no descriptor is free: /proc cannot be read for now
+            return self.note_exit()
+        self._seen = ended - _reap(ended & self._seen)
         if self._seen:
             self.note_exit()
 
@@ -50,11 +53,6 @@ def adopt_orphans() -> bool:
         return bool(call_function(prctl, (_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0)
     except (ImportError, OSError):
         return False
-
-
-def reap_orphans(known: Collection[int | None]) -> list[int]:
-    """Reap the ended children that nobody here started, nor `known` ones; their pids. Never blocks."""
-    return _reap(_ended_orphans(known))
 
 
 def list_zombies(parent: int, but: Collection[int | None] = ()) -> list[int]:
@@ -80,12 +78,12 @@ def _ended_orphans(known: Collection[int | None]) -> Iterator[int]:
                 yield pid
 
 
-def _reap(pids: Iterable[int]) -> list[int]:
-    reaped = []
+def _reap(pids: Iterable[int]) -> set[int]:
+    reaped = set()
     for pid in pids:
         with suppress(OSError):
             if os.waitpid(pid, os.WNOHANG)[0]:
-                reaped.append(pid)
+                reaped.add(pid)
     return reaped
 
 
