@@ -78,11 +78,12 @@ class RunControl:
         await _first_start(self._supervisor)
         try:
             await self._listen(self._options)
-        except (ProcessAlreadyRunning, EnvironmentSetupFailed) as error:
+        except (ProcessAlreadyRunning, EnvironmentSetupFailed, OSError) as error:
             # Many homes are as deep as that; `hostler ps` says it where somebody asks.
-            if "longest" in error.context.details:
+            if isinstance(error, ServerError) and "longest" in error.context.details:
                 return
-            self._view.show_message(f"other commands cannot reach this hostler: {error.message}")
+            reason = error.message if isinstance(error, ServerError) else error.strerror
+            self._view.show_message(f"other commands cannot reach this hostler: {reason}")
             return
         while True:  # without its locks nobody would find it, to have it make them again
             await asyncio.sleep(_LOOK_SECONDS)

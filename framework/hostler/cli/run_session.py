@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -118,6 +119,7 @@ class RunSession:
         return code or int(self._is_unread)
 
     def _begin(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(_report_failed_callback)
         self._supervisor.listen(self._view.show)
         self._supervisor.listen(self._on_event)
         self._start(self._reloading.serve())
@@ -283,6 +285,13 @@ class RunSession:
 async def _quietly(work: Awaitable[Any]) -> None:
     with suppress(ServerError):  # the view has shown its event
         await work
+
+
+def _report_failed_callback(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    # A client that cannot be accepted now: asyncio tells it a hundred times, and tries again in a second.
+    if not isinstance(error, OSError) or error.errno not in {errno.EMFILE, errno.ENFILE}:
+        loop.default_exception_handler(context)
 
 
 async def _first_of(*works: Awaitable[Any]) -> None:

@@ -53,12 +53,14 @@ class UnixAccess:
 
     def accepts(self, transport: asyncio.Transport) -> bool:
         """Look who it is."""
+        # What uvloop gives has a descriptor, and nothing else of a socket. No other one may be free.
+        connection = socket.socket(fileno=transport.get_extra_info("socket").fileno())
         try:
-            # What uvloop gives has a descriptor, and nothing else of a socket.
-            with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection:
-                return peer_uid(connection) in {0, os.geteuid()}
+            return peer_uid(connection) in {0, os.geteuid()}
         except OSError:
             return False
+        finally:
+            connection.detach()
 
     async def scopes(self, request: web.BaseRequest) -> frozenset[Scope]:
         """All of them."""

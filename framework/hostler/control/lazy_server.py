@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("hostler.control")
 _REFUSE_SECONDS = 1.0
+_PATIENCE = 10.0
+_REST = 0.1
 _PROBLEM = (
     b'{"type":"/problems/internal","title":"hostler failed","status":500,'
     b'"detail":"hostler cannot answer; its log has the reason"}'
@@ -77,13 +81,24 @@ class LazyServer:
         """Serve the socket. The import takes 0.1 s, in which supervision goes on."""
         if self._http is None:
             try:
-                self._http = await self._make()
+                self._http = await self._make_patiently()
             except Exception:  # noqa: BLE001 - whatever it is, clients must not wait for ever
                 _LOG.exception("no client of the control API can be answered")
                 await self._refuse_all(listener)
                 return
         if listener is self._listener:
             await self._http.listen(listener, self._tls)
+
+    async def _make_patiently(self) -> HttpServer:
+        """Make it; servers that start may have taken all descriptors for a moment."""
+        until = monotonic() + _PATIENCE
+        while True:
+            try:
+                return await self._make()
+            except OSError as error:
+                if error.errno not in {errno.EMFILE, errno.ENFILE} or monotonic() > until:
+                    raise
+            await asyncio.sleep(_REST)
 
     async def _refuse_all(self, listener: socket.socket) -> None:
         """Answer those who wait, and wait for others: what is missing may be there then."""
@@ -92,6 +107,7 @@ class LazyServer:
             while listener is self._listener:
                 waiting.append(listener.accept()[0])
         await asyncio.gather(*map(_refuse, waiting))
+        await asyncio.sleep(_REST)  # no descriptor may be free to accept the next one
         if listener is self._listener:
             self.begin(listener)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import anyio
 
@@ -49,10 +50,12 @@ class Startup:
         try:
             return await self._prepare()
         except ServerError as error:
+            # A plugin knows what to do about its file, and not that no file can be opened.
+            hint = shortage_hint(error.__cause__, error.context.hint)
+            error.replace_context(replace(error.context, hint=hint))
             return error
         except Exception as error:  # noqa: BLE001 - what went wrong here must not end the server's life
-            number = error.errno if isinstance(error, OSError) else None
-            return ServerError(f"the start could not be prepared: {error!r}", hint=shortage_hint(number, ""))
+            return ServerError(f"the start could not be prepared: {error!r}", hint=shortage_hint(error, ""))
         finally:
             self.run.mailbox.post(RunSignal.PREPARED)
 

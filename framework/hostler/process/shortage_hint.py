@@ -12,6 +12,7 @@ _HINTS = {
 }
 
 
-def shortage_hint(number: int | None, otherwise: str) -> str:
-    """What to do about an error number that means a shortage, else `otherwise`."""
+def shortage_hint(error: BaseException | None, otherwise: str) -> str:
+    """What to do about an error of the system that means a shortage, else `otherwise`."""
+    number = error.errno if isinstance(error, OSError) else None
     return _HINTS.get(number or 0, otherwise)

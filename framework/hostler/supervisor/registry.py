@@ -24,9 +24,10 @@ from hostler.model.graph import in_order
 from hostler.model.spec import ServerSpec
 from hostler.model.states import State
 from hostler.process.context import SupervisorContext
+from hostler.process.spawn.descriptor_limit import starts_at_a_time
 from hostler.runtime.plugin_tasks import LAST_SECONDS
 
-_WAVE = 16  # starts at a time
+_WAVE = 16  # starts at a time, at most
 _PATIENCE = 0.25  # seconds for which the next ones wait
 
 
@@ -160,8 +161,9 @@ class ServerRegistry(Mapping[str, SupervisedServer]):
     async def _begin_in_waves(self, servers: Sequence[SupervisedServer]) -> None:
         """Some at a time: the first is up early, and one whose turn has not come holds nothing."""
         # A wave is prepared in lockstep: of many the first one is alone, and waits for no other.
-        first = 1 if len(servers) > _WAVE else _WAVE
-        for begin, end in pairwise((0, *range(first, len(servers), _WAVE), len(servers))):
+        size = starts_at_a_time(_WAVE)
+        first = 1 if len(servers) > size else size
+        for begin, end in pairwise((0, *range(first, len(servers), size), len(servers))):
             wave = [one for one in servers[begin:end] if self.servers.get(one.name) is one]
             for server in wave:
                 self._begin(server)

@@ -140,7 +140,7 @@ def _refusal(path: Path, error: OSError) -> EnvironmentSetupFailed:
     otherwise = f"{repair}, or choose others with XDG_STATE_HOME, XDG_DATA_HOME and XDG_CACHE_HOME"
     return EnvironmentSetupFailed(
         f"the directory {where} cannot be used: {why}",
-        hint=shortage_hint(error.errno, otherwise),
+        hint=shortage_hint(error, otherwise),
         details={"path": str(where)},
         permanent=isinstance(error, Untrusted),
     )

@@ -91,7 +91,7 @@ class NameLock:
             raise EnvironmentSetupFailed(
                 f"the lock {path} cannot be taken: {error.strerror}",
                 server=name,
-                hint=shortage_hint(error.errno, otherwise),
+                hint=shortage_hint(error, otherwise),
             ) from error
         yield lock
 

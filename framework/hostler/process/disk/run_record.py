@@ -20,6 +20,7 @@ from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import append, found_folder, read_replaced, replace_file
 from hostler.process.disk.lock import NameLock, lock_path, runs_folder
 from hostler.process.disk.remove_tree import remove_inside
+from hostler.process.shortage_hint import shortage_hint
 from hostler.process.spawn.cgroups import remove_group
 from hostler.process.tree.process_table import own_start_time
 
@@ -291,10 +292,11 @@ def _explained(path: Path, record: RunRecord) -> Iterator[Path]:
     try:
         yield path
     except OSError as error:
+        otherwise = "make room or repair the state directory: a killed run cannot be cleaned up without it"
         raise EnvironmentSetupFailed(
             f"the run record {path} cannot be written: {error.strerror}",
             server=record.server,
-            hint="make room or repair the state directory: a killed run cannot be cleaned up without it",
+            hint=shortage_hint(error, otherwise),
         ) from error
 
 

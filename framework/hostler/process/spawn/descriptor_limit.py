@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 from hostler.process.spawn.privileges import limit_prefix
+from hostler.process.spawn.spawn import explain
 
 _FEW = 512
 _MOST = 2**19  # as under systemd: what we start to look at something may go through all numbers
+_EACH_START = 32  # of the limit; some ten are open while a server starts
+_KEPT = 6  # a client that stops the servers, and the module that it needs
+
+
+def starts_at_a_time(most: int) -> int:
+    """How many servers may start at a time, `most` or fewer: else each would leave too few to the others."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return most if soft == resource.RLIM_INFINITY else max(1, min(most, soft // _EACH_START))
 
 
 class DescriptorLimit:
     """The soft limit of this process, which nobody changes before `allow`."""
 
     def __init__(self) -> None:
+        self._keeps = 0
         self._raise_from = sys.maxsize
         self.option = ""
 
     def allow(self) -> None:
-        """Raise it when half of it is used, or at once where it is low: to the hard limit."""
+        """Raise it when half of it is used, or at once where it is low: to the hard limit.
+
+        From now on `require` keeps some for whoever talks to hostler.
+        """
+        self._keeps = _KEPT
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         # Servers keep it, as programs may depend on it (select): nothing is raised where that cannot be done.
         if soft != hard and soft < _MOST and limit_prefix("--nofile"):
@@ -36,6 +52,18 @@ class DescriptorLimit:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MOST), hard))
             self.option = f"--nofile={soft}:"
+
+    def require(self, argv: Sequence[str]) -> None:
+        """Before a server is started: raise ProcessSpawnFailed where too few would be left."""
+        free: list[int] = []
+        try:
+            for _ in range(self._keeps):
+                free.append(os.dup(free[0]) if free else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            raise explain(error, argv[0]) from error
+        finally:
+            for descriptor in free:
+                os.close(descriptor)
 
     def prefix(self) -> list[str]:
         """What stands in front of a command that is to have the soft limit that we had."""

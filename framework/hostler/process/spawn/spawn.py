@@ -166,7 +166,7 @@ def explain(error: Exception, program: str) -> ProcessSpawnFailed:
 
     return ProcessSpawnFailed(
         f"cannot start {program}: {reason}",
-        hint=shortage_hint(number, advice),
+        hint=shortage_hint(error, advice),
         details={"errno": number},
         permanent=number not in _TEMPORARY,
     )

@@ -34,7 +34,8 @@ class OrphanReaper:
         try:
             ended = set(_ended_orphans(self._known()))
         except OSError:  # no descriptor is free: /proc cannot be read for now
-            return self.note_exit()
+            self.note_exit()
+            return
         self._seen = ended - _reap(ended & self._seen)
         if self._seen:
             self.note_exit()

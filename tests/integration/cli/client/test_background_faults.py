@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,23 @@ def test_on_a_full_disk_commands_are_answered_and_all_ends(
     (small_disk / "full").unlink()
     assert run("up", env=env).returncode == 0
     assert run("down", env=env).returncode == 0
+
+
+@pytest.mark.parametrize("limit", [30, 64])
+def test_where_servers_need_more_descriptors_than_there_are_commands_are_answered(
+    project: Path, run: Run, tmp_path: Path, limit: int
+) -> None:
+    log = "port = false\nplugins = { log-rotation = {} }\n"
+    write(project, *(f"[servers.w{number}]\ncommand = ['sleep', '60']\n{log}" for number in range(40)))
+    up = run("up", "--json", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+    assert up.returncode == 1
+    states = [row["state"] for row in json.loads(run("ps", "--json").stdout)["servers"]]
+    assert (states.count("running") > 0, states.count("failed") > 0, len(states)) == (True, True, 40)
+    assert run("logs").returncode == 0
+    assert "raise the limit (ulimit -n)" in run("explain", "w39").stdout
+    assert run("down").returncode == 0
+    (log_file,) = (tmp_path / "data").rglob("daemon.log")
+    assert "Traceback" not in log_file.read_text()
 
 
 def fill(disk: Path) -> None:
