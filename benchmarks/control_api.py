@@ -32,7 +32,7 @@ def measure(quick: bool) -> list[Row]:
             _memory(stage, "with sse-health", HEALTH, 3),
             _memory(stage, "without", (), 15),
             _quiet(stage, 3 if quick else 10),
-            *_unasked(stage, 5 if quick else 15),
+            *_unasked(stage, 5 if quick else 30),
             *_under_load(stage, 10 if quick else 60),
             *_events(stage, 10 if quick else 20),
         ]

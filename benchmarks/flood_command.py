@@ -87,7 +87,7 @@ Runs = dict[tuple[str, int, str], list[Result]]  # who, keep, secrets
 
 
 def measure(quick: bool, peers: Path | None = None) -> list[Row]:
-    megabytes, rounds = (50, 2) if quick else (200, 4)
+    megabytes, rounds = (50, 2) if quick else (200, 8)
     runs: Runs = defaultdict(list)
 
     with Stage() as stage:

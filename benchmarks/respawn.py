@@ -36,7 +36,7 @@ class Keeper:
 
 
 def measure(quick: bool, peers: Path | None = None) -> list[Row]:
-    rounds = 8 if quick else 20
+    rounds = 8 if quick else 60
 
     with Stage() as stage:
         keepers = [_bare(stage), _hostler(stage), _logging_hostler(stage), *_peers(stage, peers)]
