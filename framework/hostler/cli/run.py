@@ -23,6 +23,7 @@ from hostler.model.graph import require_variables, with_needed
 from hostler.model.spec import Configuration, ServerSpec
 
 _LAST_SECONDS = 1.0
+_OBJECTS = 100  # a fourth of what a server is made of
 
 
 def run(arguments: Arguments) -> int:
@@ -75,7 +76,7 @@ def _run(
     # What is imported stays, so no later collection needs to look at it; and what hundreds of servers are
     # made of is no garbage: with the usual threshold of 700 it would be looked through again and again.
     gc.freeze()
-    gc.set_threshold(10_000)
+    gc.set_threshold(max(10_000, _OBJECTS * len(configuration.servers)))
     gc.enable()
     return asyncio.run(supervise())
 
