@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hostler.concurrency.flag import Flag
 
+_NONE: frozenset[str] = frozenset()  # one for all servers: each call makes another one, of 200 bytes
+
 
 class DesiredState:
     """Up or down, why, and which run is to end. Nothing but its own methods writes it.
@@ -20,7 +22,7 @@ class DesiredState:
         self.planned = False
         self.accepts_commands = False
         self.completed = False
-        self.suspended_for: frozenset[str] = frozenset()
+        self.suspended_for = _NONE
         self._start_requested = Flag()
 
     @property
@@ -41,7 +43,7 @@ class DesiredState:
 
     def up(self, *, starts: bool, planned: bool | None = None) -> None:
         """Want it up; with `starts` there is no run that could fulfil it, so one has to begin."""
-        self.is_up, self.stop_reason, self.suspended_for = True, "", frozenset()
+        self.is_up, self.stop_reason, self.suspended_for = True, "", _NONE
         self.planned = self.planned if planned is None else planned
         if starts:
             self.completed = False
@@ -50,7 +52,7 @@ class DesiredState:
     def down(self, generation: int, reason: str) -> None:
         """Want it down: this run ends, even if it is wanted up again at once."""
         # A start that is requested before the run has ended cannot revoke this: its generation is on record.
-        self.is_up, self.stop_reason, self.suspended_for = False, reason, frozenset()
+        self.is_up, self.stop_reason, self.suspended_for = False, reason, _NONE
         self.stop_requested_for, self.planned = generation, False
 
     def restart(self, generation: int, reason: str = "") -> None:
@@ -95,7 +97,7 @@ class DesiredState:
         """
         if not self.start_requested:
             self.is_up, self.completed = False, task
-            self.suspended_for = self.suspended_for if returns else frozenset()
+            self.suspended_for = self.suspended_for if returns else _NONE
 
     def give_up(self) -> None:
         """Want no restart: hostler ends, or has failed itself."""

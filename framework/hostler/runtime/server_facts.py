@@ -41,7 +41,7 @@ class ServerFacts(AsServer):
         self.status = ServerStatus()
         self.reporter = Reporter(spec.name, listener)
         self.published: dict[str, str] = {}
-        self.published_secrets: frozenset[str] = frozenset()
+        self.published_secrets: tuple[str, ...] = ()
         self.plugin_tasks = ServerTasks()
         self._active_at: float | None = None
 
@@ -292,7 +292,7 @@ class ServerFacts(AsServer):
         text = a_string(f"the variable {name}", value)
         if secret:
             self.redact(text)  # first: what cannot be masked is published to nobody
-            self.published_secrets |= {text}
+            self.published_secrets = (*{*self.published_secrets, text},)
         self.published[name] = text
 
     def redact(self, value: str) -> None:

@@ -35,12 +35,13 @@ def _encoded(text: str) -> bytes:
 class Masker:
     """Knows the secrets of one server and replaces them. Safe to use from any thread."""
 
+    _short: frozenset[str] = frozenset()  # not masked, but to be told to nobody else
+
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
         self._parts: set[str] = set()
         self._searches: _Searches | None = None  # made when it is needed
         self._values: set[str] = set()
-        self._short: frozenset[str] = frozenset()  # not masked, but to be told to nobody else
         for value in values:
             self.register(value)
 

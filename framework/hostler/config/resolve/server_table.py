@@ -51,7 +51,9 @@ def read_server(name: str, node: Node, context: ResolveContext, found: Diagnosti
 
     _note_dotted_names(node, found)
     node, known = _filled(name, node, context, found)
-    values: dict[str, Any] = {"name": name, "cwd": tidy(context.folder), "secrets": frozenset(known.secrets)}
+    values: dict[str, Any] = {"name": name, "cwd": tidy(context.folder)}
+    if known.secrets:
+        values["secrets"] = frozenset(known.secrets)
     values |= entries(node, _fields(context), found) or {}
 
     if _has_no_port(node):

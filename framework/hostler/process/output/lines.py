@@ -118,7 +118,7 @@ class LineFeed:
         self._on_dropped = on_dropped
         self._callbacks: tuple[LinesCallback, ...] = ()
         self._lock = threading.Lock()
-        self._queue: deque[tuple[list[Line], int]] = deque()
+        self._queue: deque[tuple[list[Line], int]] | None = None  # an empty one takes 760 bytes
         self._waiting = 0
         self._bytes = 0
         self._unreported = 0
@@ -149,6 +149,7 @@ class LineFeed:
         with self._lock:
             idle = self.idle.is_set()
             self.idle.clear()
+            self._queue = self._queue or deque()
             self._queue.append((lines, size))
             self._waiting += len(lines)
             self._bytes += size
@@ -165,7 +166,7 @@ class LineFeed:
         with self._lock:
             left = self._waiting + len(self._batch) - self._delivered
             lost, self._unreported = self._unreported + left, 0
-            self._queue.clear()
+            self._queue = None
             self._waiting = self._bytes = 0
         self._batch, self._delivered = [], 0
         if lost and self._callbacks:
@@ -176,7 +177,7 @@ class LineFeed:
         return self._waiting > MOST_LINES_WAITING or self._bytes > MOST_BYTES_WAITING
 
     def _take(self) -> list[Line]:
-        lines, size = self._queue.popleft()
+        lines, size = self._queue.popleft() if self._queue else ([], 0)
         self._waiting -= len(lines)
         self._bytes -= size
         return lines
@@ -207,7 +208,7 @@ class LineFeed:
 
         with self._lock:
             unreported, self._unreported = self._unreported, 0
-            self._batch, self._delivered = self._take() if self._queue else [], 0
+            self._batch, self._delivered = self._take(), 0
             if not self._batch:
                 self.idle.set()
 

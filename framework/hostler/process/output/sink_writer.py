@@ -53,7 +53,7 @@ class SinkWriter:
         self._on_closed = on_closed
         self._count = count
         self._name = str(getattr(sink, "name", type(sink).__name__))
-        self._queue: deque[tuple[StreamName, bytes] | None] = deque()
+        self._queue: deque[tuple[StreamName, bytes] | None] | None = None  # an empty one takes 760 bytes
         self._bytes_in = 0  # bytes put in, counted by the one thread that puts
         self._bytes_out = 0  # bytes taken out, counted by the one thread that holds the lock
         self._lock = threading.Lock()
@@ -62,7 +62,7 @@ class SinkWriter:
         self._streams: set[StreamName] = set()
         self._ended = False
         self._stats_lock = threading.Lock()
-        self._reported: frozenset[str] = frozenset()
+        self._reported: tuple[str, ...] = ()
         self._lost_bytes = 0
         self._lost_lines = 0
 
@@ -75,7 +75,7 @@ class SinkWriter:
         if data:
             self._bytes_in += len(data)
             self._in_line[stream] = data[-1] != 10  # a line end
-            self._queue.append((stream, data))
+            self._append((stream, data))
 
     @property
     def ended(self) -> bool:
@@ -97,8 +97,14 @@ class SinkWriter:
         if self._ended:
             return
         self._ended = True
-        self._queue.extend((stream, self._gap_marker(stream)) for stream in tuple(self._gaps))
-        self._queue.append(None)
+        for stream in tuple(self._gaps):
+            self._append((stream, self._gap_marker(stream)))
+        self._append(None)
+
+    def _append(self, piece: tuple[StreamName, bytes] | None) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(piece)
 
     def drain(self, observer: CallObserver) -> None:
         """Write what is queued, unless another thread is at it."""
@@ -196,7 +202,7 @@ class SinkWriter:
     def _report_once(self, topic: str, text: str) -> None:
         with self._stats_lock:
             known = topic in self._reported
-            self._reported |= {topic}
+            self._reported += () if known else (topic,)
         if not known:
             self._on_trouble(topic, text, {"sink": self._name})
 
@@ -209,7 +215,7 @@ class SinkWriter:
         with self._stats_lock:
             size, lines = self._lost_bytes, self._lost_lines
             self._lost_bytes = self._lost_lines = 0
-            self._reported = frozenset()
+            self._reported = ()
         details = {"sink": self._name, "bytes": size, "lines": lines}
         self._on_trouble(topic, f"{text}; lost: {size} bytes, {lines} lines", details)
 
