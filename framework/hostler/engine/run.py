@@ -86,13 +86,13 @@ class PreparedRun(Run):
         """The command line, masked."""
         return tuple(self.reporter.masker.text(word) for word in masked_words(self.launch.argv))
 
-    async def close(self) -> None:
+    async def close(self, *, last: bool = False) -> None:
         """Release everything, and forget the run."""
         self.recorder.unguard()
         self.context.exposure.note(self.launch, self.context.inputs)
-        await super().close()
+        await super().close(last=last)
         await clean_up(self.launch, self.context.store, partial(self.warn, "cleanup_failed"))
-        self.recorder.end()  # last: a hostler that is killed before this leaves a record to clean up by
+        self.recorder.end(last=last)  # a hostler that is killed before this leaves a record to clean up by
 
     def kill_now(self) -> bool:
         """Clean up without the loop; False in a forked child."""
@@ -100,7 +100,7 @@ class PreparedRun(Run):
             return False
         self.recorder.unguard()
         clean_up_now(self.launch, self.context.store)
-        self.recorder.remove()
+        self.recorder.end(last=True)
         return True
 
 

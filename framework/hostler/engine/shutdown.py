@@ -38,7 +38,8 @@ async def stop(life: LifecycleState, run: LiveRun, outcome: RunOutcome) -> None:
 
     await empty_tree(life, run)
     server.reporter.emit(Exited(**server.reporter.origin, exit=run.exit(outcome.cause)))
-    await run.close()  # before it is stopped: who waits for that may start another one with the same files
+    # Before it is stopped: who waits for that may start another one with the same files.
+    await run.close(last=not desired.is_up)
 
     if outcome.succeeded:
         desired.done(task=server.spec.kind is Kind.TASK, returns=True)

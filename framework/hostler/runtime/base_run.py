@@ -152,8 +152,11 @@ class Run:
         for name in [] if self.health is None else await self.health.close():
             self.warn("health_not_closed", f"plugin {name} did not end its health check")
 
-    async def close(self) -> None:
-        """Release everything: tasks, output, deferred clean-ups (last first), files, the record."""
+    async def close(self, *, last: bool = False) -> None:
+        """Release everything: tasks, output, deferred clean-ups (last first), files, the record.
+
+        Without `last` the file of the record stays for the run that follows.
+        """
         await self.tasks.close()
         while self.opened:
             await self.opened.pop()()

@@ -68,19 +68,13 @@ class RunRecorder(Struct, eq=False):
         if self.record is not None:
             self.context.processes.watchdog.remove(self.record.run_id)
 
-    def end(self) -> None:
-        """Have it stand in the record that the tree is gone; its file stays for the next run."""
-        self._done(self.context.store.end)
-
-    def remove(self) -> None:
-        """The same, where there is no next run: without a loop."""
-        self._done(self.context.store.clear)
-
-    def _done(self, note: Callable[[NameLock], None]) -> None:
+    def end(self, *, last: bool) -> None:
+        """Have it stand in the record that the tree is gone, or remove it with the `last` run."""
         record, self.record = self.record, None
+        store = self.context.store
         try:
             if record is not None:
-                note(self.lock)
+                (store.clear if last else store.end)(self.lock)
 
         except OSError as error:
             self.reporter.notice("record_unusable", f"the run record cannot be removed: {error}", "warning")

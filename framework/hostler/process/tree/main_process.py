@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from enum import Enum, auto
 
@@ -46,7 +46,7 @@ class Main(Struct, frozen=True):
         return self.piped or Reaction.HANDLES in self.reactions.values()
 
 
-def find_main(leader: int, members: Iterable[Member], number: int) -> Main:
+def find_main(leader: int, members: Collection[Member], number: int) -> Main:
     """Find the main process: the leader, and its children where it can hand nothing on to them."""
     # It cannot where it is a shell without a trap, which dies, or what stands in front of a sandboxed server,
     # which ignores the signal and ends with it. Of the parts of a pipe, readers are left for later: they are
@@ -62,7 +62,7 @@ def find_main(leader: int, members: Iterable[Member], number: int) -> Main:
 
     while waiting:
         member = waiting.pop()
-        reactions[member] = _reaction(member.pid, number)
+        reactions[member] = _reaction(member.pid, number, alone=len(members) == 1)
         if reactions[member] is not Reaction.HANDLES:
             below = children[member.pid]
             writers = [child for child in below if not _reads_a_pipe(child.pid)]
@@ -72,7 +72,7 @@ def find_main(leader: int, members: Iterable[Member], number: int) -> Main:
     return Main(reactions, piped)
 
 
-def _reaction(pid: int, number: int) -> Reaction:
+def _reaction(pid: int, number: int, *, alone: bool) -> Reaction:
     """What a process does on a signal; where that is not known, it may do anything."""
     try:
         status = read(f"{folder(pid)}/status")
@@ -83,6 +83,8 @@ def _reaction(pid: int, number: int) -> Reaction:
         if int(status.partition(name)[2].partition(b"\n")[0] or b"0", 16) >> (number - 1) & 1:
             return reaction
 
+    if alone:
+        return Reaction.HANDLES  # or it dies, and leaves nobody: most do, and need no second look
     # While a process sleeps in sigwait, the kernel shows the signals that it waits for as unblocked.
     with suppress(OSError):
         if b"sigtimedwait" in read(f"{folder(pid)}/wchan"):

@@ -20,7 +20,7 @@ _KERNEL_THREAD, _SIGNALED = 0x00200000, 0x400  # PF_KTHREAD, PF_SIGNALED of incl
 _DEAD = {b"Z", b"X", b"x"}
 _LOADING, _LOADING_AT_MOST = 0.001, 20
 _NEVER = -1.0  # older than everything: threads of the kernel, and zombies
-_MOST_LOOKS = 20
+MOST_LOOKS = 20
 
 
 class Row(NamedTuple):
@@ -40,6 +40,7 @@ class Table:
     """The living processes at one moment, by pid, parent, group and session; zombies are not among them."""
 
     def __init__(self, rows: Iterator[Row]) -> None:
+        self._forks = count_forks()  # before the first row is read
         self.rows: dict[int, Row] = {}
         self.children: dict[int, list[Row]] = defaultdict(list)
         self.groups: dict[int, list[Row]] = defaultdict(list)
@@ -54,6 +55,10 @@ class Table:
             self.sessions[row.session].append(row)
 
         self._unread = sorted(self.rows.values(), key=lambda row: row.start_time)
+
+    def is_settled(self) -> bool:
+        """Whether nothing was started since this look began, and might have been born behind it."""
+        return count_forks() == self._forks
 
     def spare(self, pids: Collection[int]) -> None:
         """Do not ask these for their marks: whose they are is known."""
@@ -108,7 +113,7 @@ def read_table(
 
 def until_settled() -> Iterator[None]:
     """Look as often as something was started during the look, and might have been born behind it."""
-    for _ in range(_MOST_LOOKS):
+    for _ in range(MOST_LOOKS):
         before = count_forks()
         yield
         if count_forks() == before:

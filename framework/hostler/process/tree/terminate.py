@@ -19,7 +19,7 @@ from hostler.process.spawn.exits import Process
 from hostler.process.tree.handles import ProcessHandles
 from hostler.process.tree.main_process import find_main
 from hostler.process.tree.members import Member, find_leftovers, find_tree
-from hostler.process.tree.process_table import until_settled
+from hostler.process.tree.process_table import MOST_LOOKS
 from hostler.process.tree.snapshot import ProcessTableSnapshot
 
 _KILL_WITHIN = 2.0
@@ -47,7 +47,7 @@ async def stop_tree(
         stop = _TreeStop(process, handles, snapshot or ProcessTableSnapshot())
         if not process.alive() and not await stop.look():
             return ()  # it died and left nothing behind: a restart need not wait longer
-        if grace > 0 and await within(grace, cut_short, partial(stop.ask, order or StopOrder(), grace)):
+        if grace > 0 and await stop.ask(order or StopOrder(), grace, cut_short):
             return ()
         if last > 0 and await within(last, None, partial(stop.bring_down, signal.SIGKILL)):
             return ()
@@ -110,8 +110,11 @@ class _TreeStop(Struct, frozen=True):
     handles: ProcessHandles
     snapshot: ProcessTableSnapshot
 
-    async def ask(self, order: StopOrder, grace: float) -> None:
-        """Ask the main process to end, and those whom it left behind, until a new look finds nobody."""
+    async def ask(self, order: StopOrder, grace: float, cut_short: Flag | None) -> bool:
+        """Ask the main process to end, and those whom it left behind; whether a look found nobody in time."""
+        if cut_short is not None and cut_short.is_set():
+            return False
+
         until = time.monotonic() + grace
         members = await self.look()
         main = find_main(self.process.pid, members, order.signal.number)
@@ -119,18 +122,20 @@ class _TreeStop(Struct, frozen=True):
         for member in main.reactions:
             self.handles.signal(member, order.signal.number)
 
-        if order.mode is StopMode.MAIN and main.reactions:
-            # It has the first half of the time to itself: a server may end its workers in an order.
-            with anyio.move_on_after(_MAIN_SHARE * grace) as scope:
-                await self.handles.wait_for(main.reactions)
-            if main.needs_time and not scope.cancelled_caught:
-                # Half of what is left, but 2 s at most, is for those to whom it may have handed the signal
-                # on: a second one would cut their end short.
-                with anyio.move_on_after(min(_REST_SHARE * (until - time.monotonic()), _REST_LONGEST)):
-                    await self.bring_down()
-                    return
+        # It has the first half of the time to itself: a server may end its workers in an order.
+        has_turn = order.mode is StopMode.MAIN and main.reactions
+        gone = partial(self.handles.wait_for, main.reactions)
+        if has_turn and await within(_MAIN_SHARE * grace, cut_short, gone):
+            if not await self.look():
+                return True
+            # Half of what is left, but 2 s at most, is for those to whom it may have handed the signal
+            # on: a second one would cut their end short.
+            rest = min(_REST_SHARE * (until - time.monotonic()), _REST_LONGEST)
+            if main.needs_time and await within(rest, cut_short, self.bring_down):
+                return True
 
-        await self.bring_down(signal.SIGTERM, main.signalled)
+        asked = partial(self.bring_down, signal.SIGTERM, main.signalled)
+        return await within(until - time.monotonic(), cut_short, asked)
 
     async def bring_down(self, number: int | None = None, signalled: Collection[Member] = ()) -> None:
         """Signal every member once, but those `signalled`, until a look finds nobody; or only wait."""
@@ -151,16 +156,16 @@ class _TreeStop(Struct, frozen=True):
         if self.snapshot.shows_nobody(self.process):
             return members
         try:
-            for _ in until_settled():
+            for _ in range(MOST_LOOKS):
                 table = await self.snapshot.look(self.process)
-                if members := find_tree(self.process, self.handles.members, table):
+                members = find_tree(self.process, self.handles.members, table)
+                if members or table.is_settled():
                     break
         except OSError:
             return _leader(self.process)
-        finally:
-            # Reaps it here too: under load the loop may not have come to its exit yet.
-            self.process.alive()
 
+        if not members:  # reaped here too: under load the loop may not have come to its exit yet
+            self.process.alive()
         return members
 
 

@@ -118,11 +118,12 @@ async def test_no_signal_is_sent_after_the_end(start: Start) -> None:
     assert not child.process.alive()
 
 
-async def test_a_signal_for_a_zombie_says_so(start: Start) -> None:
-    child = start("true")
+async def test_a_signal_for_a_zombie_changes_nothing(start: Start) -> None:
+    child = start("sh", "-c", "exit 4")
     select.select([child.process.exit_fd], [], [], 10)
 
-    assert not child.process.send_signal(signal.SIGTERM)
+    child.process.send_signal(signal.SIGTERM)
+    assert child.process.exit_status == ExitStatus(code=4)
 
 
 async def test_a_status_that_the_host_program_took_is_unknown(start: Start) -> None:
@@ -139,6 +140,7 @@ async def test_a_signal_to_a_child_that_the_host_program_reaped_is_not_sent(star
     take_status(child.pid)
 
     assert not child.process.send_signal(signal.SIGTERM)
+    assert not child.process.alive()
 
 
 async def test_no_descriptor_is_left_open(start: Start) -> None:
