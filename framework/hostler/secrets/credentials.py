@@ -13,14 +13,13 @@ MINIMUM = 8  # shorter values are not masked: "true" or "admin" would stain ever
 MASK = "********"
 _MINIMUM_OF_A_LINE = 16
 
-# Patterns are compiled when they are first used: each takes up to half a millisecond of a short call.
-_SENSITIVE = (
+_SECRET = re.compile(
     r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_?KEY|API_?KEY|ACCESS_?KEY|AUTHORIZATION|WEBHOOK"
     r"|(^|_)KEYS?$|(^|_)(PASS|JWT|PAT|BEARER|COOKIES?)$|REQUIREPASS|MASTERAUTH|_PWD$|^AWS_|(^|_)AUTH(?!OR)"
     r"|(^|_)DSN($|_)|CONNECTION_?STRING|CONN_?STR(ING)?$"
     r"|(DATABASE|DB|POSTGRES\w*|PG|MYSQL|MARIADB|MONGO\w*|REDIS|AMQP|RABBITMQ|BROKER|SMTP|SQLALCHEMY\w*)_UR[IL]$"
 )
-_HARMLESS = (
+_HARMLESS = re.compile(
     r"SSH_AUTH_SOCK|XAUTHORITY|AWS_(DEFAULT_)?(REGION|PROFILE|OUTPUT)|AWS_(CA_BUNDLE|PAGER|EXECUTION_ENV|SDK_\w+)|"
     r"\w*TOKENIZERS?_\w+|\w*(MAX|MIN|LIMIT|BUDGET|NUM)\w*_TOKENS?|\w*TOKENS?_(LIMIT|BUDGET|COUNT)|"
     r"\w+_(FILE|PATH|DIR|HEADER|NAME|TYPE|TTL|LENGTH)"
@@ -36,19 +35,20 @@ _URL = (
     r"[A-Za-z][\w+.-]*://(?:(?P<user>[^/?#@:\s]*)(?::(?P<password>[^/?#@\s]*))?@)?[^/?#@\s]*(?P<rest>[^\s]*)"
 )
 # The scheme has a bound: without one, each letter of a long word would be a start to try to its end.
-_USER_INFO = r"[A-Za-z][\w+.-]{0,31}://[^/?#@:\s]*:([^/?#@\s]+)@"
+_PASSWORD_OF_URL = re.compile(r"[A-Za-z][\w+.-]{0,31}://[^/?#@:\s]*:([^/?#@\s]+)@")
 _ADDRESS = r"(/[\w.-]{0,31})?"
 _SCHEME = r"(?i)(basic|bearer|token|digest|negotiate|apikey|key)\s+(?P<rest>\S.*)"
-_PAIR = (
-    r"""(?i)(?:^|[\s?&;"'])(?=-{0,2}(?P<name>[A-Za-z_][\w.-]*)(?:=|:[ ]?)["']?"""
-    r"""(?:(?:basic|bearer|token)[ ]+)?(?P<value>[^&;"'\s]+))"""
+_PAIR = re.compile(
+    r"""(?:^|[\s?&;"'])(?=-{0,2}(?P<name>[A-Za-z_][\w.-]*)(?:=|:[ ]?)["']?"""
+    r"""(?:(?:basic|bearer|token)[ ]+)?(?P<value>[^&;"'\s]+))""",
+    re.IGNORECASE,
 )
-_SPACED = r"""\s--?(?P<name>[A-Za-z][\w.-]*)\s+["']?(?P<value>[^-\s"';&][^\s"';&]*)"""
-_OPTION = r"--?[A-Za-z][\w.-]*"
+_SPACED = re.compile(r"""\s--?(?P<name>[A-Za-z][\w.-]*)\s+["']?(?P<value>[^-\s"';&][^\s"';&]*)""")
+_OPTION = re.compile(r"--?[A-Za-z][\w.-]*")
 # What comes from elsewhere: a shell, a template or the program puts it in.
-_INSERTED = r"""["']?([$%{<`@(\[]|[\w.]+\()"""
+_INSERTED = re.compile(r"""["']?([$%{<`@(\[]|[\w.]+\()""")
 # `--token-from GITHUB_TOKEN`: where the secret is, and not the secret.
-_VARIABLE = r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+"
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 
 
 @lru_cache(maxsize=1024)  # every spawn asks about the same names
@@ -58,7 +58,7 @@ def is_secret_name(name: str) -> bool:
     X_API_KEY, X-Api-Key and apiKey do, SSH_AUTH_SOCK does not, and neither does PASSWORD_FILE.
     """
     upper = name.upper().replace("-", "_").replace(".", "_")
-    return re.search(_SENSITIVE, upper) is not None and re.fullmatch(_HARMLESS, upper) is None
+    return _SECRET.search(upper) is not None and _HARMLESS.fullmatch(upper) is None
 
 
 def secret_parts(value: str) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _parts(value: str) -> Iterator[str]:
         lines = [line.strip() for line in stripped.splitlines()] if "\n" in stripped else []
         yield from (value, stripped)
         yield from (line for line in lines if len(line) >= _MINIMUM_OF_A_LINE and line[:5] != "-----")
-        yield from (pair["value"] for pair in re.finditer(_PAIR, stripped) if is_secret_name(pair["name"]))
+        yield from (pair["value"] for pair in _PAIR.finditer(stripped) if is_secret_name(pair["name"]))
 
 
 def _parts_of_url(url: re.Match[str]) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _parts_of_url(url: re.Match[str]) -> Iterator[str]:
     if 0 < len(password) < MINIMUM or not (user or re.fullmatch(_ADDRESS, rest)):
         yield url[0]
 
-    yield from (pair["value"] for pair in re.finditer(_PAIR, rest) if is_secret_name(pair["name"]))
+    yield from (pair["value"] for pair in _PAIR.finditer(rest) if is_secret_name(pair["name"]))
 
 
 def _basic(encoded: str) -> Iterator[str]:
@@ -118,7 +118,7 @@ def _basic(encoded: str) -> Iterator[str]:
 
 def passwords_in(text: str) -> list[str]:
     """The passwords of the URLs in a text: what stands between `user:` and `@`."""
-    return re.findall(_USER_INFO, text)
+    return _PASSWORD_OF_URL.findall(text)
 
 
 # -- command lines ---------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def _searched(words: Iterable[str]) -> Iterator[tuple[str, Sequence[FoundSecret]
     option = ""
     for word in words:
         yield word, _found(word, option)
-        option = word.lstrip("-") if re.fullmatch(_OPTION, word) and is_secret_name(word) else ""
+        option = word.lstrip("-") if _OPTION.fullmatch(word) and is_secret_name(word) else ""
 
 
 @lru_cache(maxsize=256)  # each restart asks five times for the words of a command
@@ -169,18 +169,18 @@ def _found(word: str, option: str) -> Sequence[FoundSecret]:
 
 
 def _is_elsewhere(word: str, one: FoundSecret) -> bool:
-    named = re.fullmatch(_VARIABLE, word[one.start : one.end])
-    return re.match(_INSERTED, word[one.start :]) is not None or bool(named and is_secret_name(named[0]))
+    named = _VARIABLE.fullmatch(word, one.start, one.end)
+    return _INSERTED.match(word, one.start) is not None or (named is not None and is_secret_name(named[0]))
 
 
 def _in_word(word: str, option: str) -> Iterator[FoundSecret]:
     if option and word and not word.startswith("-"):
         yield FoundSecret(option, 0, len(word))
 
-    for password in re.finditer(_USER_INFO, word):
+    for password in _PASSWORD_OF_URL.finditer(word):
         yield FoundSecret("a URL", *password.span(1))
 
     for pattern in (_PAIR, _SPACED):  # the latter in the script of a shell
-        for pair in re.finditer(pattern, word):
+        for pair in pattern.finditer(word):
             if is_secret_name(pair["name"]):
                 yield FoundSecret(pair["name"], *pair.span("value"))
