@@ -166,12 +166,19 @@ class RunSession:
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGCHLD, self._on_child)
+        loop.add_signal_handler(signal.SIGURG, lambda: None)  # from here on it is woken up by each signal
         # The socket to the loop takes 278 signals, and hundreds of children may end at once. That any of them
         # came is enough to know, but the signals below must not be lost: they are told without it.
         signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
 
         told = {signal.SIGHUP: self._on_hangup, signal.SIGUSR1: self._control.listen_again}
+
+        def tell_child(*_: object) -> None:
+            if self._companion is not None or not self._orphans.looks_soon:  # else a restart waits for this
+                loop.call_soon_threadsafe(self._on_child)
+
+        signal.signal(signal.SIGCHLD, tell_child)
+        signal.siginterrupt(signal.SIGCHLD, False)
 
         def tell(number: int, _: object) -> None:
             loop.call_soon_threadsafe(told.get(signal.Signals(number), self._on_signal), number)
@@ -183,7 +190,8 @@ class RunSession:
                 signal.siginterrupt(number, False)
 
     def _ignore_signals(self) -> None:
-        """All is done: one more Ctrl-C must not spoil the exit code."""
+        """All is done: one more Ctrl-C must not spoil the exit code, and the loop is told of no child."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 

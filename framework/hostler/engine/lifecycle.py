@@ -115,8 +115,8 @@ class Lifecycle(LifecycleState):
 
     async def _end(self, run: LiveRun, outcome: RunOutcome) -> Crash | None:
         budget = self.server.status.budget
-        was_ready = budget.was_ready or run.ready_at is not None
-        self.publish(budget=replace_fields(budget, was_ready=was_ready))
+        if run.ready_at is not None and not budget.was_ready:
+            self.publish(budget=replace_fields(budget, was_ready=True))
         if outcome.unexpected:
             return await handle_crash(self, run, outcome)
         await stop(self, run, outcome)

@@ -65,7 +65,8 @@ async def empty_tree(life: LifecycleState, run: Run) -> None:
         server.wake()  # `stop` returns with this error, while we go on trying
         left = await run.stop_tree(_LAST_TRY_SECONDS, unstoppable.refuse)
 
-    life.publish(unkillable=None)
+    if server.status.unkillable is not None:
+        life.publish(unkillable=None)
 
 
 async def unless_forced(run: Run, work: Coroutine[Any, Any, None]) -> None:

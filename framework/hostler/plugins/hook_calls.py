@@ -10,9 +10,10 @@ from types import coroutine
 from typing import Any, TypeVar, cast
 
 import anyio
-from msgspec import Struct
+from msgspec import Struct, field
 
 from hostler.concurrency.event_loop import loop_time
+from hostler.concurrency.flag import Flag
 from hostler.model.values import Report
 from hostler.plugins.messages import said
 
@@ -34,6 +35,7 @@ class Outcome(Struct, eq=False):
     swallowed: bool = False
     seconds: float = 0.0
     held: float = 0.0
+    ended: Flag = field(default_factory=Flag)
 
     @property
     def reason(self) -> str:
@@ -52,12 +54,15 @@ class Outcome(Struct, eq=False):
             self.value = await self.timed(function(**arguments))  # type: ignore[arg-type]
         except BaseException as error:  # noqa: BLE001 - SystemExit would end the host's loop, a stray cancellation its task
             self.error = error
+        finally:
+            self.ended.set()
 
     async def follow(self, task: asyncio.Task[None], limit: float) -> None:
         """Wait for the task of `contain`; cancel it when it overruns `limit`, or when this is cancelled."""
         started = loop_time()
         try:
-            await asyncio.wait({task}, timeout=limit)
+            with anyio.move_on_after(limit):
+                await self.ended.wait()  # not for the task, whose end is told a turn of the loop later
             if not task.done() and loop_time() > started + limit + _LATE:
                 # Others held up the loop meanwhile: the plugin had no time then.
                 await asyncio.wait({task}, timeout=min(limit, _SECOND_CHANCE))
@@ -97,7 +102,7 @@ class Caller:
     """Calls async hooks. A call that swallows its cancellation is left behind, never waited for."""
 
     def __init__(self) -> None:
-        # asyncio keeps only weak references to its tasks.
+        # asyncio keeps only weak references to its tasks, of which these are left behind.
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(
@@ -109,9 +114,12 @@ class Caller:
         Nothing that the plugin raises comes out of here; a cancellation of the caller does.
         """
         task = asyncio.create_task(outcome.contain(function, arguments))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        await outcome.follow(task, max(limit, 0.0))
+        try:
+            await outcome.follow(task, max(limit, 0.0))
+        finally:
+            if not task.done():
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
 
 class TimedReports(AsyncGenerator[Report, None]):

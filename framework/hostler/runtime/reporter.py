@@ -81,10 +81,9 @@ class Reporter:
 
     def _forward(self, event: Event) -> None:
         self._listener(event)
-        level = log_level(event)
 
         # Without a handler of the host's, logging would print warnings on stderr by itself.
-        if self._log.isEnabledFor(level) and self._log.hasHandlers():
+        if self._log.hasHandlers() and self._log.isEnabledFor(level := log_level(event)):
             # Once more: a secret may stand across several texts of an event, as in an argv.
             self._write(level, harmless(self.masker.text(in_words(event))))
 

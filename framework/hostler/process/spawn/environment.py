@@ -89,11 +89,19 @@ def refuse_leaks(launch: Launch) -> None:
     safe base as well (a password that is the user's name, say) passes; that of a proxy passes in the
     variables of proxies alone.
     """
-    inherited = safe_base(launch.host_env)
     given = {value for value in launch.secrets.values() if is_secret_value(value)}
+    if secrets := {*secret_values(launch.host_env, launch.env), *given}:
+        _refuse_secrets(launch, secrets, given)
+
+    for text in exposed_in(launch.argv):
+        launch.warn(text)
+
+
+def _refuse_secrets(launch: Launch, secrets: set[str], given: set[str]) -> None:
+    """Raise EnvironmentSetupFailed where one of these stands in env without permission, or in argv."""
+    inherited = safe_base(launch.host_env)
     allowed = given | {launch.env[name] for name in launch.allowed if name in launch.env}
     base = [value for name, value in inherited.items() if name not in _PROXIES]
-    secrets = {*secret_values(launch.host_env, launch.env), *given}
     secrets = {value for value in secrets if not any(value in one for one in base)}
     forbidden = secrets - allowed
     leaks = _leaks(launch, forbidden, inherited) if forbidden else []
@@ -109,9 +117,6 @@ def refuse_leaks(launch: Launch) -> None:
 
     if secrets:
         _refuse_exposed(launch, secrets)
-
-    for text in exposed_in(launch.argv):
-        launch.warn(text)
 
 
 def _refuse_exposed(launch: Launch, secrets: set[str]) -> None:

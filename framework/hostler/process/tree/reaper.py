@@ -24,8 +24,13 @@ class OrphanReaper:
         self._seen: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def looks_soon(self) -> bool:
+        """Whether it will look anyway."""
+        return self._timer is not None
+
     def note_exit(self) -> None:
-        """Look soon; called on each SIGCHLD, on the event loop's thread."""
+        """Look soon; called on SIGCHLD, on the event loop's thread."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_REST, self._reap)
 
