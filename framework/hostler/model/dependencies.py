@@ -7,7 +7,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TypeAlias
 
-from hostler.model.dataclass import dataclass
+from hostler.dataclass import dataclass
 
 
 class Condition(Enum):
