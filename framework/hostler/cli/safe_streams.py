@@ -49,11 +49,15 @@ def prepare_streams() -> None:
     # Python sets them to None where a service manager has closed their descriptors.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
+    escape_unencodable()
+    sys.stdout, sys.stderr = safe_stream(sys.stdout), safe_stream(sys.stderr)
+
+
+def escape_unencodable() -> None:
+    """Write as escapes what the encoding of the terminal does not have: a path may have any character."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A title may have characters that the encoding of the terminal does not have.
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = safe_stream(sys.stdout), safe_stream(sys.stderr)
 
 
 def _nowhere() -> TextIO:

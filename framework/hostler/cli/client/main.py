@@ -13,6 +13,7 @@ from hostler.cli.client.commands import CLIENT_COMMANDS
 from hostler.cli.client.daemon import BAD_CALL, FAILED, ClientError, other_version
 from hostler.cli.client.output import Output
 from hostler.cli.command_line import Arguments, Usage, file_words, read_call, usage
+from hostler.cli.safe_streams import escape_unencodable
 
 _FOLLOWING = {"events", "logs"}  # which Ctrl-C is the usual end of
 _MODULES = dict.fromkeys(("start", "stop", "restart"), "server_commands")
@@ -22,6 +23,7 @@ def call(name: str, words: Sequence[str]) -> int:
     """Run one client command; its exit code."""
     # Ctrl-C ends the waiting, and nothing else.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    escape_unencodable()
     try:
         arguments = read_call(CLIENT_COMMANDS[name], words)
     except Usage as error:

@@ -13,7 +13,7 @@ from hostler.cli.client.main import call
 from hostler.cli.command_line import read_call
 from hostler.cli.commands import group
 from hostler.cli.local_commands import LOCAL_COMMANDS
-from hostler_process import server_table
+from hostler_process import Run, server_table
 
 
 @pytest.fixture(autouse=True)
@@ -112,3 +112,9 @@ def test_a_socket_that_could_not_be_reached_is_told(
     monkeypatch.setenv("XDG_STATE_HOME", f"/tmp/{'x' * 100}")
     assert call("ps", []) == 3
     assert "which is too long; set XDG_RUNTIME_DIR to a short one" in capsys.readouterr().err
+
+
+def test_what_the_encoding_of_a_terminal_does_not_have_is_escaped(run: Run, environ: dict[str, str]) -> None:
+    done = run("down", "b\u00fccher.toml", env=environ | {"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "no hostler supervises b\\xfccher.toml\n"
