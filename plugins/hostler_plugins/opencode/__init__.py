@@ -44,6 +44,7 @@ _EXACT = re.compile(r"\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?")
 # Below the 2 s that the engine gives to on_shutdown.
 _DISPOSE_DEADLINE = 1.5
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
+_FIRST_DEADLINE, _LONGEST_DEADLINE = 0.5, 5.0
 
 
 @dataclass(eq=False)
@@ -135,7 +136,9 @@ class OpenCode:
         """Report each failed try, then once that the server answers and asks for its password."""
         wait = _FIRST_WAIT
         while True:
-            report = Healthy() if endpoint is None else await self._look(server, endpoint)
+            # It never answers what it is asked before it prints that it listens.
+            deadline = min(_FIRST_DEADLINE * wait / _FIRST_WAIT, _LONGEST_DEADLINE)
+            report = Healthy() if endpoint is None else await self._look(server, endpoint, deadline)
             yield report
             if isinstance(report, Healthy):
                 return
@@ -216,13 +219,13 @@ class OpenCode:
             partial(server.progress, "waiting: another OpenCode prepares the same data directory")
         )
 
-    async def _look(self, server: ServerView, endpoint: Endpoint) -> Report:
+    async def _look(self, server: ServerView, endpoint: Endpoint, deadline: float) -> Report:
         place, auth = Place(server, endpoint, self._way.probe), server.auth
         try:
             if auth is None:
-                await status_of(place, None)
+                await status_of(place, None, deadline=deadline)
                 return Healthy()
-            verdict = await passwords.try_out(place, auth)
+            verdict = await passwords.try_out(place, auth, deadline)
         except OSError as error:
             return Unhealthy(f"OpenCode does not answer yet: {error}")
 

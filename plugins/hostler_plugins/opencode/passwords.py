@@ -80,9 +80,10 @@ class Verdict(Enum):
     REFUSED = "the server refuses the password it was given"
 
 
-async def try_out(place: Place, auth: Auth) -> Verdict:
-    """Ask once without and once with the password; OSError or TimeoutError while nobody answers."""
+async def try_out(place: Place, auth: Auth, deadline: float) -> Verdict:
+    """Ask once without and once with the password; OSError or TimeoutError while nobody answers in time."""
     # Versions before 1.1.34 ignore the password without a word: only a request without it shows that.
-    if await status_of(place, None) not in {401, 403}:
+    if await status_of(place, None, deadline=deadline) not in {401, 403}:
         return Verdict.IGNORED
-    return Verdict.REFUSED if await status_of(place, auth) in {401, 403} else Verdict.ASKED
+    answered = await status_of(place, auth, deadline=deadline)
+    return Verdict.REFUSED if answered in {401, 403} else Verdict.ASKED

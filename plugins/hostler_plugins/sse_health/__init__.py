@@ -41,6 +41,10 @@ class SseHealth:
     the first one of a run. Assembling an event takes at most twice its size in memory, or more if it mixes
     Latin letters with others, because Python then takes up to four bytes for each character.
 
+    During a start the first request has a thirtieth of `startup_timeout`, each further one twice as long,
+    up to `first_event_timeout`: some servers never answer what they are asked right after they have begun
+    to listen.
+
     Some answers mean that there is no stream, or not for hostler: 401, 403, 404, 405, 410, a redirect,
     another content type and the like. The request is repeated for 5 s or a third of `startup_timeout`. Then
     the start has failed, and a server that had a stream is restarted. 204 does so at once, because it asks

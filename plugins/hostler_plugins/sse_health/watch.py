@@ -48,8 +48,9 @@ class Watch:
         self._server = server
         self._retries = Retries(options.reconnect, options.max_reconnect)
         self._heartbeats = HeartbeatMonitor(options.stall_timeout)
-        # A start must not run out of time before the first attempt has told what is missing.
-        self._patience = min(options.first_event_timeout, server.spec.startup_timeout / 6)
+        # A start must not run out of time before the first attempt has told what is missing. And OpenCode
+        # never answers what it is asked in the half second before it prints that it listens.
+        self._patience = min(options.first_event_timeout, server.spec.startup_timeout / 30)
         self._refusals = Refusals(self._patience_with_refusals())
         self._last_event_id = ""
         self._comments = 0

@@ -97,6 +97,25 @@ async def test_the_first_attempts_of_a_short_start_are_given_ever_more_time() ->
             pass
 
 
+async def test_first_requests_that_are_never_answered_do_not_use_up_the_start() -> None:
+    connections = 0
+
+    async def lose_three(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        if connections > 3:
+            await request(reader)
+            writer.write(HEAD + b": hello\n\n")
+        await until_closed(reader)
+
+    host = HealthContext(startup_timeout=3)
+    async with answering(lose_three) as endpoint, watching(SseHealth(), host, endpoint) as reports:
+        async with asyncio.timeout(host.startup_timeout):
+            for _ in range(3):
+                assert (await unhealthy(reports)).details["kind"] == "no_answer"
+            await healthy(reports)
+
+
 async def test_a_server_that_is_ready_is_found_so_within_a_few_milliseconds() -> None:
     times = []
     async with running() as server:

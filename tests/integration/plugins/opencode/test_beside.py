@@ -91,6 +91,20 @@ async def test_each_try_that_finds_nobody_is_reported_until_the_server_answers(v
         await reports.aclose()
 
 
+async def test_first_requests_that_are_never_answered_do_not_use_up_the_start(view: Context) -> None:
+    connections = 0
+
+    async def lose_two(stream: SocketStream) -> None:
+        nonlocal connections
+        connections += 1
+        await (silence if connections <= 2 else answer)(stream)
+
+    async with served(lose_two) as port:
+        with anyio.fail_after(view.spec.startup_timeout / 4):
+            reports = [one async for one in OpenCode().health_check(view, Endpoint("127.0.0.1", port))]
+    assert [type(one) for one in reports] == [Unhealthy, Unhealthy, Healthy]
+
+
 @asynccontextmanager
 async def served(handler: Callable[[SocketStream], Awaitable[None]], port: int = 0) -> AsyncIterator[int]:
     """A server that treats every connection in the same way; its port."""
