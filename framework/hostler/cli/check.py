@@ -55,7 +55,7 @@ def run(arguments: Arguments) -> int:
 
 def _observed(resolved: Resolution, file: Path) -> Iterator[tuple[Observation, Problem]]:
     """What is seen on this machine, each with its place in the configuration."""
-    configuration, drafts, listeners, control = resolved
+    configuration, (_, drafts, listeners, control) = resolved.documented, resolved
     servers = {name: _without_unset_plugins(spec) for name, spec in configuration.servers.items()}
     inspector = Inspector(replace(configuration, servers=servers), Directories.default(), dict(os.environ))
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from hostler.config.dump import document
 from hostler.config.resolve.control_table import ResolvedControl, read_control
 from hostler.config.resolve.cross_checks import check, with_implied_needs
 from hostler.config.resolve.defaults import Defaults, read_defaults
@@ -49,7 +48,7 @@ def load(
     if isinstance(path, Mapping):
         return from_dict(path, base=Path.cwd(), profiles=profiles, settings=settings, environ=environ)
     resolution = load_resolved(path, profiles=profiles, settings=settings, environ=environ)
-    return _with_variables(resolution.configuration)
+    return _with_variables(resolution.documented)
 
 
 def from_dict(
@@ -67,7 +66,7 @@ def from_dict(
     place = Place(None, None, Path(base).absolute())
     loader = _Loader(ResolveContext(_environ(environ), place.base), Layers.of(profiles, settings))
     tree = loader.composer.extended(parse_tree(mapping, lambda _: place))
-    return _with_variables(loader.resolution(tree).configuration)
+    return _with_variables(loader.resolution(tree).documented)
 
 
 def _with_variables(configuration: Configuration) -> Configuration:
@@ -87,6 +86,14 @@ class Resolution(NamedTuple):
     listeners: Mapping[str, ResolvedListener]
     control: ResolvedControl | None
 
+    @property
+    def documented(self) -> Configuration:
+        """The configuration with its document, without which it can be run."""
+        from hostler.config.dump import document  # noqa: PLC0415 - `hostler run` does without
+
+        parts = document(self.servers.values(), self.listeners.values(), self.control)
+        return replace(self.configuration, document=parts)
+
 
 def load_resolved(
     path: str | os.PathLike[str],
@@ -96,7 +103,7 @@ def load_resolved(
     environ: Mapping[str, str] | None = None,
     mistakes: list[Problem] | None = None,
 ) -> Resolution:
-    """As `load`, with the parts as they were read.
+    """As `load`, with the parts as they were read; the configuration has no document yet.
 
     Variables that are not set are no mistake here: specs have them as `unset`. Where `mistakes` is given,
     it gets what was found, and the servers without a mistake are returned.
@@ -157,7 +164,6 @@ class _Loader:
             listeners = {name: one for name, one in listeners.items() if not self._has_problem(one.node)}
         configuration = Configuration(
             servers={name: server.spec for name, server in resolved.items()},
-            document=document(resolved.values(), listeners.values(), control),
             files=(*self.composer.files, *_files(listeners)),
             templates={name: TemplateInstantiator(one, context, defaults) for name, one in templates.items()},
             listeners={name: listener.spec for name, listener in listeners.items()},

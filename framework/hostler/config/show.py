@@ -48,7 +48,7 @@ def show(
     read = load_resolved(path, profiles=profiles, settings=settings, environ=environ)
     names = list(read.servers) if server is None else [server]
     listeners, control = (read.listeners, read.control) if server is None else ({}, None)
-    toml = masked_toml(read.configuration, names, listeners, control)
+    toml = masked_toml(read.documented, names, listeners, control)
     return Shown(toml, tuple(_values(read, names, listeners.values(), control)))
 
 
