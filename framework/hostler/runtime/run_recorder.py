@@ -71,10 +71,9 @@ class RunRecorder(Struct, eq=False):
     def end(self, *, last: bool) -> None:
         """Have it stand in the record that the tree is gone, or remove it with the `last` run."""
         record, self.record = self.record, None
-        store = self.context.store
         try:
             if record is not None:
-                (store.clear if last else store.end)(self.lock)
+                self.context.store.end(self.lock, last=last)
 
         except OSError as error:
             self.reporter.notice("record_unusable", f"the run record cannot be removed: {error}", "warning")

@@ -125,10 +125,16 @@ class RunStore:
         with _explained(lock.record_path, record) as path:
             append(path, b"\n" + _line(record))  # a torn line before it stays one
 
-    def end(self, lock: NameLock) -> None:
-        """Note that the run is over: its tree is gone. The file stays for the next run, until `forget`."""
+    def end(self, lock: NameLock, *, last: bool = False) -> None:
+        """Note that the run is over: its tree is gone. The file stays for the next run, until `forget`.
+
+        That of the `last` run is removed.
+        """
         try:
-            append(lock.record_path, _OVER)
+            if last:
+                lock.record_path.unlink(missing_ok=True)
+            else:
+                append(lock.record_path, _OVER)
         except OSError:
             self.clear(lock)
 

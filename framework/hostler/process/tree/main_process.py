@@ -62,7 +62,8 @@ def find_main(leader: int, members: Collection[Member], number: int) -> Main:
 
     while waiting:
         member = waiting.pop()
-        reactions[member] = _reaction(member.pid, number, alone=len(members) == 1)
+        reaction = _reaction_alone if len(members) == 1 else _reaction
+        reactions[member] = reaction(member, number)
         if reactions[member] is not Reaction.HANDLES:
             below = children[member.pid]
             writers = [child for child in below if not _reads_a_pipe(child.pid)]
@@ -72,10 +73,16 @@ def find_main(leader: int, members: Collection[Member], number: int) -> Main:
     return Main(reactions, piped)
 
 
-def _reaction(pid: int, number: int, *, alone: bool) -> Reaction:
+def _reaction_alone(member: Member, number: int) -> Reaction:
+    """The same of one that has nobody beside it, by its row in the process table: most have nobody."""
+    # Or it dies: no others are to be signalled in its place, or left the time for what it handed on.
+    return Reaction.IGNORES if member.ignored >> (number - 1) & 1 else Reaction.HANDLES
+
+
+def _reaction(member: Member, number: int) -> Reaction:
     """What a process does on a signal; where that is not known, it may do anything."""
     try:
-        status = read(f"{folder(pid)}/status")
+        status = read(f"{folder(member.pid)}/status")
     except OSError:
         return Reaction.HANDLES
 
@@ -83,11 +90,9 @@ def _reaction(pid: int, number: int, *, alone: bool) -> Reaction:
         if int(status.partition(name)[2].partition(b"\n")[0] or b"0", 16) >> (number - 1) & 1:
             return reaction
 
-    if alone:
-        return Reaction.HANDLES  # or it dies, and leaves nobody: most do, and need no second look
     # While a process sleeps in sigwait, the kernel shows the signals that it waits for as unblocked.
     with suppress(OSError):
-        if b"sigtimedwait" in read(f"{folder(pid)}/wchan"):
+        if b"sigtimedwait" in read(f"{folder(member.pid)}/wchan"):
             return Reaction.HANDLES
     return Reaction.DIES
 

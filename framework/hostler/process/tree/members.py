@@ -15,13 +15,14 @@ from hostler.process.tree.process_table import Row, Table, read_table, until_set
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One living process of a server; pid and start time together are its identity."""
+    """One living process of a server; pid and start time together are its identity. `ignored` as in Row."""
 
     pid: int
     start_time: float
     name: str = field(default="", compare=False)
     rss: int = field(default=0, compare=False)
     parent: int = field(default=0, compare=False)
+    ignored: int = field(default=0, compare=False)
 
 
 class Leader(Protocol):
@@ -98,7 +99,9 @@ def _members(table: Table, roots: Iterable[Row], barred: set[int]) -> list[Membe
             for links in (table.children, table.sessions, table.groups):
                 waiting += links.get(row.pid, ())
 
-    return [Member(row.pid, row.start_time, row.name, row.rss, row.parent) for row in found.values()]
+    return [
+        Member(row.pid, row.start_time, row.name, row.rss, row.parent, row.ignored) for row in found.values()
+    ]
 
 
 def _own_line(table: Table) -> set[int]:

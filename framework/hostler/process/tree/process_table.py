@@ -24,7 +24,7 @@ MOST_LOOKS = 20
 
 
 class Row(NamedTuple):
-    """One living process. `start_time` is in the kernel's own unit, `rss` in bytes."""
+    """One living process. `start_time` is in the kernel's own unit, `rss` in bytes, `rest` not read yet."""
 
     pid: int
     name: str
@@ -34,6 +34,13 @@ class Row(NamedTuple):
     session: int
     start_time: float
     rss: int
+    rest: bytes = b""
+
+    @property
+    def ignored(self) -> int:
+        """The signals below 32 that it ignores and does not block, as bits; none where they are not shown."""
+        blocked, ignored = map(int, self.rest.split(None, 9)[7:9] or (0, 0))
+        return ignored & ~blocked
 
 
 class Table:
@@ -182,9 +189,8 @@ def _row(pid: int, path: str, stat: bytes) -> Row | None:
         return None
     parent, group, session = links(path, int(fields[1]), int(fields[2]), int(fields[3]))
     rss = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-    return Row(
-        pid, name.decode(errors="replace"), fields[0].decode(), parent, group, session, int(fields[19]), rss
-    )
+    called, state, started = name.decode(errors="replace"), fields[0].decode(), int(fields[19])
+    return Row(pid, called, state, parent, group, session, started, rss, fields[22])
 
 
 def start_time(pid: int) -> float:

@@ -193,6 +193,19 @@ async def test_a_child_that_ignores_the_signal_of_the_main_process_gets_sigterm_
     assert status.signal == signal.SIGTERM or status.code == 128 + signal.SIGTERM, "whoever of both is first"
 
 
+async def test_a_main_process_that_is_alone_gets_sigterm_later_only_if_it_ignores_its_signal(
+    start: Start, programs: Path
+) -> None:
+    order = StopOrder(signal=StopSignal.INT)
+    deaf = await up(start, *shell("trap '' INT; echo up; exec sleep 300"))
+    busy = await up(start, *PYTHON, "server.py", "web", "1.4")
+
+    assert await stop_tree(deaf.process, grace=1, order=order) == ()
+    assert deaf.process.exit_status.signal == signal.SIGTERM
+    assert await stop_tree(busy.process, grace=2, order=order) == ()
+    assert await busy.text() == "web got SIGINT\nweb has finished\n"
+
+
 async def test_the_whole_tree_is_asked_at_once_where_that_is_wanted(start: Start, programs: Path) -> None:
     child = await up(start, *shell("python server.py rest 0 & exec python server.py main 0.5"), lines=2)
 
