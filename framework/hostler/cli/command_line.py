@@ -88,12 +88,14 @@ class Arguments:
         """All values of an option that repeats."""
         return self._values.get(option, [])
 
-    def seconds(self, option: str, default: str) -> float | None:
+    def seconds(self, option: str, default: float | None = None) -> float | None:
         """The value as seconds; None for 0, which means no limit. Raises Usage."""
-        text = self.text(option, default)
+        if not self.has(option):
+            return default
+        text = self.text(option)
         if text == "0":
             return None
-        from hostler.model.units import Duration  # noqa: PLC0415 - only where something is waited for
+        from hostler.model.units import Duration  # noqa: PLC0415 - only where a time is given
 
         try:
             return float(Duration.parse(text))

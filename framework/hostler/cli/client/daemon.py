@@ -260,7 +260,7 @@ class Daemon:
 
 def deadline_of(arguments: Arguments) -> Deadline:
     """When the time of a call is over: `--timeout`, by default 5 minutes. Raises Usage."""
-    return Deadline(arguments.seconds("timeout", "5m"))
+    return Deadline(arguments.seconds("timeout", 300.0))
 
 
 def find_daemon(arguments: Arguments) -> Daemon | None:

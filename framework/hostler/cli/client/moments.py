@@ -14,7 +14,7 @@ def moment_of(arguments: Arguments, name: str) -> datetime:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         try:
-            return datetime.now(UTC) - timedelta(seconds=arguments.seconds(name, "") or 0.0)
+            return datetime.now(UTC) - timedelta(seconds=arguments.seconds(name) or 0.0)
         except (Usage, OverflowError):
             now = datetime.now().astimezone().isoformat(timespec="seconds")
             raise Usage(

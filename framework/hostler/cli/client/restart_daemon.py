@@ -32,7 +32,7 @@ def run(arguments: Arguments, output: Output) -> int:
     """End it, and start it with what it was started with; the exit code."""
     if arguments.has("within") and not arguments.has("when-idle"):
         raise Usage("--within belongs to --when-idle")
-    within = Deadline(arguments.seconds("within", "10m"))
+    within = Deadline(arguments.seconds("within", 600.0))
     daemon, file = require_daemon(arguments), named_namespace(arguments.file)
     words = _words_of(daemon, arguments)
     removed = _refuse_mistakes(daemon)

@@ -30,7 +30,7 @@ def restart(arguments: Arguments, output: Output) -> int:
     """Restart servers, and wait until they are ready."""
     more: dict[str, Any] = {}
     if arguments.has("when-idle"):
-        more = {"when": "idle", "within": arguments.seconds("within", "10m") or 1e9}
+        more = {"when": "idle", "within": arguments.seconds("within", 600.0) or 1e9}
     elif arguments.has("within"):
         raise Usage("--within belongs to --when-idle")
     if arguments.has("generation"):

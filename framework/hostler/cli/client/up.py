@@ -16,11 +16,9 @@ from hostler.cli.client.daemon import (
 )
 from hostler.cli.client.environment import explained, variables_for
 from hostler.cli.client.output import Output
-from hostler.cli.client.progress import Waiting
 from hostler.cli.client.rows import Row, is_fine, select_rows, table
 from hostler.cli.client.spawn import spawn
 from hostler.cli.command_line import Arguments, file_words
-from hostler.cli.output.change_lines import change_lines
 from hostler.control.location import locate
 from hostler.files.namespace import named_namespace
 
@@ -46,6 +44,8 @@ def run(arguments: Arguments, output: Output) -> int:
 
 def _wait(daemon: Daemon, arguments: Arguments, deadline: Deadline) -> list[Row]:
     """The servers when all are ready. Raises ClientError, which says that the hostler goes on."""
+    from hostler.cli.client.progress import Waiting  # noqa: PLC0415 - most are ready at once
+
     try:
         return Waiting(daemon, arguments.names, "ready").run(deadline)
     except ClientError as error:
@@ -87,6 +87,8 @@ def _obtain(
 
 
 def _reload(daemon: Daemon, arguments: Arguments, output: Output, deadline: Deadline) -> None:
+    from hostler.cli.output.change_lines import change_lines  # noqa: PLC0415 - only for a reload
+
     body: dict[str, Any] = {"start": not arguments.names and not arguments.has("no-start")}
     if not arguments.has("keep-environment"):
         body["environment"] = variables_for(daemon)
@@ -134,5 +136,5 @@ def words_of(arguments: Arguments) -> list[str]:
         if arguments.has(option):
             words += [f"--{option}", arguments.text(option)]
     if arguments.has("idle-exit"):
-        words += ["--idle-exit", str(arguments.seconds("idle-exit", "0") or 0.0)]
+        words += ["--idle-exit", str(arguments.seconds("idle-exit") or 0.0)]
     return [*words, *(["--no-start"] if arguments.has("no-start") else arguments.names)]

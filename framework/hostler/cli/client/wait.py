@@ -12,7 +12,7 @@ from hostler.cli.command_line import Arguments
 def run(arguments: Arguments, output: Output) -> int:
     """Wait; the exit code."""
     condition = arguments.text("for", "ready")
-    stable = arguments.seconds("stable", "0") or 0.0
+    stable = arguments.seconds("stable") or 0.0
     deadline = deadline_of(arguments)
     daemon = require_daemon(arguments)
     try:

@@ -55,8 +55,9 @@ def test_options_stand_anywhere_and_may_repeat() -> None:
     )
     assert (arguments.file, arguments.names) == ("x.toml", ("web",))
     assert arguments.texts("set") == ["a=1", "b=2"]
-    assert (arguments.seconds("timeout", "5m"), arguments.has("no-wait")) == (30.0, True)
-    assert read_call(CLIENT_COMMANDS["up"], ["--timeout", "0"]).seconds("timeout", "5m") is None
+    assert (arguments.seconds("timeout", 300.0), arguments.has("no-wait")) == (30.0, True)
+    assert read_call(CLIENT_COMMANDS["up"], ["--timeout", "0"]).seconds("timeout", 300.0) is None
+    assert read_call(CLIENT_COMMANDS["up"], []).seconds("timeout", 300.0) == 300.0
 
 
 def test_two_dashes_end_the_options_or_begin_a_command() -> None:
