@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import anyio
@@ -18,11 +20,23 @@ class Mailbox(Generic[T]):
     def __init__(self) -> None:
         self._items: list[T] = []  # a few at most
         self._wakeup = Flag()
+        self._listener: Callable[[], object] | None = None
 
     def post(self, item: T) -> None:
         """Add an item and wake the reader up."""
         self._items.append(item)
         self._wakeup.set()
+        if self._listener is not None:
+            self._listener()
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[], object]) -> Iterator[None]:
+        """Have `listener` called after each post, while the reader does something else."""
+        self._listener = listener
+        try:
+            yield
+        finally:
+            self._listener = None
 
     async def take(self, deadline: float = math.inf) -> T | None:
         """The next item, or None when `deadline` (the event loop's clock, seconds) comes first."""

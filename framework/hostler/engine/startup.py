@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import anyio
@@ -18,7 +17,7 @@ from hostler.launching.spec_secrets import secrets_of_spec
 from hostler.model.spec import environ_of
 from hostler.process.disk.lock import NameLock
 from hostler.process.shortage_hint import shortage_hint
-from hostler.runtime.base_run import Run, RunSignal
+from hostler.runtime.base_run import Run
 from hostler.runtime.certificates import report_unreadable
 from hostler.runtime.lingering_port import wait_for_port
 from hostler.runtime.recovery import recover, take_lock
@@ -34,19 +33,19 @@ class Startup:
 
     async def prepare(self) -> PreparedRun | ServerError | None:
         """What can be spawned, or why nothing can; None when a stop came first."""
-        work = asyncio.create_task(self._prepare_and_report(), name=f"start of {self._server.name}")
-        try:
-            while not self._server.end_asked:  # a stop beats a start that waits or hangs
-                if await self.run.mailbox.take() is RunSignal.PREPARED:
-                    return await work
-        finally:
-            if not work.done():
-                work.cancel()
-                await asyncio.wait({work})  # what it has begun is closed by the caller: it must have ended
+        scope = anyio.CancelScope()
+
+        def end() -> None:
+            if self._server.end_asked:  # a stop beats a start that waits or hangs
+                scope.cancel()
+
+        # In no task of its own: a restart would wait until the loop has come to that, and back.
+        with scope, self.run.mailbox.heard_by(end):
+            return None if self._server.end_asked else await self._prepare_or_explain()
 
         return None
 
-    async def _prepare_and_report(self) -> PreparedRun | ServerError:
+    async def _prepare_or_explain(self) -> PreparedRun | ServerError:
         try:
             return await self._prepare()
         except ServerError as error:
@@ -56,8 +55,6 @@ class Startup:
             return error
         except Exception as error:  # noqa: BLE001 - what went wrong here must not end the server's life
             return ServerError(f"the start could not be prepared: {error!r}", hint=shortage_hint(error, ""))
-        finally:
-            self.run.mailbox.post(RunSignal.PREPARED)
 
     async def _prepare(self) -> PreparedRun:
         life, server, learn = self._life, self._server, self._server.reporter.masker.register

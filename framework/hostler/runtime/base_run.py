@@ -32,7 +32,6 @@ _TAIL_LINES = 20
 class RunSignal(Enum):
     """An event that needs no details."""
 
-    PREPARED = "the launch can be spawned, or cannot"
     COMMAND_RECEIVED = "somebody gave a command: look at what is desired"
     PROCESS_EXITED = "the spawned process is dead and reaped"
 

@@ -171,6 +171,16 @@ async def test_an_inbox_keeps_the_order_and_obeys_the_deadline() -> None:
             assert await inbox.take() == "late"
 
 
+async def test_an_inbox_tells_its_listener_of_what_comes_meanwhile() -> None:
+    inbox: Mailbox[str] = Mailbox()
+    heard: list[str] = []
+    with inbox.heard_by(lambda: heard.append("came")):
+        inbox.post("a")
+    inbox.post("b")
+    assert heard == ["came"]
+    assert [await inbox.take(), await inbox.take()] == ["a", "b"]
+
+
 async def _post_later(inbox: Mailbox[str]) -> None:
     await anyio.wait_all_tasks_blocked()
     inbox.post("late")
