@@ -1,10 +1,11 @@
 """Modules that others import and few calls use, read when they are used.
 
-asyncio and anyio import OpenSSL, which takes 4 MiB and 6 ms of a start; the others take 4 ms of it.
+asyncio and anyio import OpenSSL, which takes 4 MiB and 6 ms of a start; the others take 5 ms of it.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ from types import ModuleType
 from typing import Any
 
 _TLS = frozenset({"ssl", "asyncio.sslproto"})
-# Of urllib.parse, linecache, subprocess and msgspec.
-_OTHERS = frozenset({"ipaddress", "tokenize", "locale", "textwrap"})
+# Of urllib.parse, linecache, subprocess, msgspec and uuid.
+_OTHERS = frozenset({"ipaddress", "tokenize", "locale", "textwrap", "platform"})
 _NOT_IN_CODE = frozenset({"__path__", "__file__", "__cached__"})  # the import itself asks for them
 
 
@@ -87,7 +88,11 @@ def import_late() -> None:
 
 
 def import_msgspec() -> None:
-    """Import it without typing_extensions, of which it takes only what Python has itself from 3.11 on."""
+    """Import it without typing_extensions, of which it takes only what Python has itself from 3.11 on.
+
+    It imports uuid, which asks `platform` for the system alone: answered without reading the rest.
+    """
+    vars(import_module("platform")).setdefault("system", lambda: os.uname().sysname)
     is_hidden = sys.modules.setdefault("typing_extensions", None) is None  # type: ignore[arg-type]
     try:
         import_module("msgspec")

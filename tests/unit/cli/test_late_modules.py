@@ -132,10 +132,13 @@ def test_what_could_not_be_read_is_read_when_it_is_asked_for_again() -> None:
 
 
 EXTENDED = """
-from hostler.cli.late_modules import import_msgspec
+from hostler.cli.late_modules import import_late, import_msgspec
 
+import_late()
 import_msgspec()
-import msgspec, sys
+import msgspec, os, platform, sys
+print("uname" in vars(platform), platform.system() == os.uname().sysname)
+print(platform.machine() == os.uname().machine, platform.system() == os.uname().sysname)
 assert "typing_extensions" not in sys.modules
 from typing_extensions import Annotated, NotRequired, TypedDict
 
@@ -152,10 +155,12 @@ for options in ({"host": "a"}, {"port": 0}):
 """
 
 
-def test_options_may_be_declared_with_typing_extensions_which_msgspec_did_without() -> None:
+def test_what_msgspec_did_without_is_whole_for_others() -> None:
     argv = [sys.executable, "-c", EXTENDED]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
+        "False True",
+        "True True",
         "{'port': 1}",
         "Object missing required field `port`",
         "Expected `int` >= 1 - at `$.port`",
