@@ -102,7 +102,8 @@ class Lifecycle(LifecycleState):
     def _spawn(self, prepared: PreparedRun, plugins: PluginHost) -> LiveRun:
         """Start the process. Whatever fails here is a failed start, and is cleaned up like one."""
         try:
-            run = LiveRun(prepared, partial(plugins.parse_port, self.server))
+            parse_port = partial(plugins.parse_port, self.server)
+            run = LiveRun(prepared, parse_port, returns=self.server.status.budget.was_ready)
             self.publish(run=run)  # no await since the spawn: whoever kills us now finds the process
             run.register()
         except ServerError:

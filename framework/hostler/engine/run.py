@@ -107,8 +107,8 @@ class PreparedRun(Run):
 class LiveRun(PreparedRun):
     """A run that has a process, from its spawn until nothing of it is left.
 
-    `parse_port` asks the plugins what a line announces. What has been opened when the spawn fails is
-    closed with the prepared run.
+    `parse_port` asks the plugins what a line announces; `returns` says that the server has been ready
+    before. What has been opened when the spawn fails is closed with the prepared run.
     """
 
     process: Process
@@ -119,6 +119,8 @@ class LiveRun(PreparedRun):
         self,
         prepared: PreparedRun,
         parse_port: Callable[[str, StreamName], tuple[str, Endpoint] | None],
+        *,
+        returns: bool,
     ) -> None:
         vars(self).update(vars(prepared))
         self._parse_port = parse_port
@@ -131,7 +133,7 @@ class LiveRun(PreparedRun):
         )
         self.opened.append(self._close_output)
         self.update_lines()  # before the spawn: a thread reads, and what it reads unfollowed is lost
-        self.process = self._spawn(run_id)
+        self.process = self._spawn(run_id, returns=returns)
 
     def _open_capture(self) -> Capture:
         return self.context.output.open(
@@ -143,9 +145,11 @@ class LiveRun(PreparedRun):
             count=self.reporter.counting.output,
         )
 
-    def _spawn(self, run_id: str) -> Process:
+    def _spawn(self, run_id: str, *, returns: bool) -> Process:
         processes, capture = self.context.processes, self.capture
         try:
+            if not returns:  # else clients, for whom some are kept, could keep it from a restart
+                processes.descriptors.require(self.launch.argv)
             if self.spec.guard:
                 processes.watchdog.add(run_id, self.reporter.report_trouble)
             stdout_fd, stderr_fd = capture.write_fd("stdout"), capture.write_fd("stderr")

@@ -48,12 +48,10 @@ class Processes:
 
     def spawn(self, launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None) -> Process:
         """Start the command of a launch."""
-        nofile, is_server = self.descriptors.option, MARKER not in launch.host_env
-        if is_server:
-            self.descriptors.require(launch.argv)
+        nofile = self.descriptors.option
         process = spawn(launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd, nofile=nofile)
         self.descriptors.note(process.exit_fd)
-        if is_server:  # a command that was started for one is a member of its tree
+        if MARKER not in launch.host_env:  # a command that was started for a server is a member of its tree
             self._snapshot.note_leader(process)
         return process
 

@@ -54,7 +54,7 @@ class DescriptorLimit:
             self.option = f"--nofile={soft}:"
 
     def require(self, argv: Sequence[str]) -> None:
-        """Before a server is started: raise ProcessSpawnFailed where too few would be left."""
+        """Before a server is started anew: raise ProcessSpawnFailed where too few would be left."""
         free: list[int] = []
         try:
             for _ in range(self._keeps):

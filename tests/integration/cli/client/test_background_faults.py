@@ -6,14 +6,17 @@ import json
 import os
 import resource
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
-from background_project import pid_of, write
+from background_project import pid_of, servers, servers_pid, write
 from cli_project import eventually
 from hostler_process import Run, server_table
 from log_files import small_disk
@@ -93,6 +96,22 @@ def test_where_servers_need_more_descriptors_than_there_are_commands_are_answere
     assert run("down").returncode == 0
     (log_file,) = (tmp_path / "data").rglob("daemon.log")
     assert "Traceback" not in log_file.read_text()
+
+
+def test_clients_keep_no_server_from_its_restart_where_there_are_few_descriptors(
+    project: Path, run: Run, environ: dict[str, str]
+) -> None:
+    log = "port = false\nplugins = { log-rotation = {} }\n"
+    write(project, *(f"[servers.w{number}]\ncommand = ['sleep', '60']\n{log}" for number in range(12)))
+    run("up", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+    eventually(lambda: {row["state"] for row in servers(run).values()} == {"running", "failed"})
+    name, pid = next((one, servers_pid(row)) for one, row in servers(run).items() if row["pid"])
+    (path,) = Path(environ["XDG_RUNTIME_DIR"]).rglob("*.sock")
+    with ExitStack() as clients:
+        for _ in range(5):
+            clients.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: servers(run)[name]["pid"] not in {pid, None})
 
 
 def fill(disk: Path) -> None:
