@@ -53,14 +53,15 @@ class UnixAccess:
 
     def accepts(self, transport: asyncio.Transport) -> bool:
         """Look who it is."""
-        # What uvloop gives has a descriptor, and nothing else of a socket. No other one may be free.
-        connection = socket.socket(fileno=transport.get_extra_info("socket").fileno())
         try:
-            return peer_uid(connection) in {0, os.geteuid()}
-        except OSError:
+            # What uvloop gives has a descriptor, and nothing else of a socket. No other one may be free.
+            connection = socket.socket(fileno=transport.get_extra_info("socket").fileno())
+            try:
+                return peer_uid(connection) in {0, os.geteuid()}
+            finally:
+                connection.detach()
+        except OSError:  # on macOS already of a client that has gone
             return False
-        finally:
-            connection.detach()
 
     async def scopes(self, request: web.BaseRequest) -> frozenset[Scope]:
         """All of them."""
