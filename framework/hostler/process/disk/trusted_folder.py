@@ -102,6 +102,9 @@ class _PathWalk:
                     return False
                 self._check(found)
             self.folder = os.open(self._at, _FOLDER)
+            self._check(
+                os.fstat(self.folder)
+            )  # one that we remove meanwhile may become another's, as in /tmp
         except FileNotFoundError:
             return False
         return True
