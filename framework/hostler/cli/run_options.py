@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from hostler.cli.arguments import Layers
 from hostler.cli.command_line import Arguments, Usage
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from hostler.config.show import Shown
 
 
-class ViewOptions(NamedTuple):
+class ViewOptions(Struct, frozen=True):
     """What is to be shown of the events and the output of the servers."""
 
     output: str | None
@@ -41,7 +43,7 @@ class ViewOptions(NamedTuple):
         return not (self.quiet or self.as_json or has_companion)
 
 
-class ControlOptions(NamedTuple):
+class ControlOptions(Struct, frozen=True):
     """How the run of a configuration can be reached.
 
     `background` is the descriptor to report to, for a run without a terminal, and `log` the file that its
@@ -59,7 +61,7 @@ class ControlOptions(NamedTuple):
     starts: bool = True
 
 
-class ControlChoice(NamedTuple):
+class ControlChoice(Struct, frozen=True):
     """How the run can be reached; `starts` is false where no server is to be started yet."""
 
     offered: bool
@@ -82,7 +84,8 @@ class ControlChoice(NamedTuple):
             return None
         # By the links that were named: one that is turned over still leads to this hostler.
         path, shown = Path(configuration.namespace), partial(_show, configuration.path, layers)
-        return ControlOptions(path, shown, spec, *self[2:])
+        more = (self.background, self.idle_exit, self.log, self.starts)
+        return ControlOptions(path, shown, spec, *more)
 
 
 def _show(path: Path, layers: Layers, server: str | None, environ: Mapping[str, str]) -> Shown:

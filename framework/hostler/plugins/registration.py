@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from types import FunctionType
-from typing import NamedTuple, cast
+from typing import cast
 
 import pluggy
 from msgspec import Struct
@@ -43,7 +43,7 @@ class Implementation(Struct, frozen=True):
         return {name: offered[name] for name in self.arguments}
 
 
-class _Method(NamedTuple):
+class _Method(Struct, frozen=True):
     """A method that implements a hook; `place` is -1 for `tryfirst`, 1 for `trylast`."""
 
     attribute: str
