@@ -17,6 +17,8 @@ from functools import lru_cache
 from importlib.machinery import PathFinder
 from typing import NamedTuple
 
+from msgspec import Struct
+
 _KINDS = (".dist-info", ".egg-info")
 _SETTLED = 2 * 10**9
 """Nanoseconds after which what changed a folder, perhaps an installation, is taken to be over."""
@@ -42,7 +44,7 @@ class EntryPoint(NamedTuple):
         return module.strip(), attribute.strip()
 
 
-class _Folder(NamedTuple):
+class _Folder(Struct, frozen=True):
     """An entry of sys.path, and by what one sees that it has changed (zeros where there is none)."""
 
     path: str

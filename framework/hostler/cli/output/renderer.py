@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from hostler.errors import ServerError
 from hostler.events.events import (
@@ -34,7 +35,7 @@ OF_A_RELOAD = frozenset(
 """Topics of notices that say again what the plan of a reload has said."""
 
 
-class Rendered(NamedTuple):
+class Rendered(Struct, frozen=True):
     """One line for people and how severe it is, as a level of the logging module."""
 
     text: str
