@@ -16,7 +16,7 @@ from hostler.process.output.sink_writer import SinkWriter
 from hostler.secrets.masking import MaskedStream
 
 SIZE = 256 * 1024
-"""Bytes that a pipe holds whose child prints more than is read at a time."""
+"""Bytes that a pipe holds whose child prints much."""
 
 
 class Pipe(Struct, eq=False, kw_only=True):

@@ -20,6 +20,9 @@ from hostler.process.tree.run_mark import OUTPUT_THREAD_NAME
 READ_SIZES = (64 * 1024,) + (256 * 1024,) * 4
 """Bytes of the reads in a row from one pipe while each gets all that it asked for."""
 
+MUCH = 16 * 1024
+"""Bytes of one read that show a flood: a pipe of 64 KiB is full with less, as a write may begin a page."""
+
 FLUSH_DELAY = 0.05
 """Seconds after which an end that may begin a secret is given out."""
 
@@ -200,10 +203,10 @@ class ReaderThread:
             pipe.take(pipe.mask.feed(data))
             self._schedule_flush(pipe)
             self._write_to_sinks(pipe, lease)
+            if len(data) >= MUCH and not pipe.grown:
+                pipe.grow()
             if len(data) < size or lease.expired:
                 return False
-            if not pipe.grown:
-                pipe.grow()
 
         return False
 

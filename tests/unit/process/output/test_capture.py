@@ -19,6 +19,7 @@ from hostler.model.values import Line
 from hostler.process.output.capture import OutputReader
 from hostler.process.output.lines import MOST_LINES_WAITING, LineFeed
 from hostler.process.output.pipe import SIZE
+from hostler.process.output.reader import MUCH
 from hostler.secrets.credentials import MASK
 from hostler.secrets.masking import MaskedStream, Masker
 from output_capture import (
@@ -461,7 +462,7 @@ async def test_only_pipes_of_those_that_print_much_are_large(reader: OutputReade
     captures = [open_capture(reader) for _ in range(2)]
     fds = [fd for capture in captures if (fd := capture.write_fd("stdout")) is not None]
 
-    os.write(fds[0], b"x" * fcntl.fcntl(fds[0], fcntl.F_GETPIPE_SZ))
+    os.write(fds[0], b"x" * MUCH)  # less than the pipe holds: a flood seldom fills each of its pages
     os.write(fds[1], b"little")
 
     await until(lambda: fcntl.fcntl(fds[0], fcntl.F_GETPIPE_SZ) == SIZE)
