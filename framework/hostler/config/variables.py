@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from hostler.config.resolve.instantiate import TemplateInstantiator
-from hostler.errors import PluginError
+from hostler.errors import PluginError, Problem
 from hostler.model.interpolation import MalformedReference, names, strings
 from hostler.model.schema.tree import Node, plain
 from hostler.model.secret import Secret
@@ -67,9 +67,25 @@ def with_environ(configuration: Configuration, environ: Mapping[str, str | None]
 def _given(spec: Spec, environ: Mapping[str, str | None]) -> Spec:
     """The spec with those of these variables that it asks for, by name or pattern."""
     words = list(_words_of_spec(spec))
-    part = {name: value for name, value in environ.items() if any(fnmatchcase(name, word) for word in words)}
+    part: dict[str, str | None] = {
+        name: value for name, value in environ.items() if any(fnmatchcase(name, word) for word in words)
+    }
     # Most ask for none, and to make a spec is to check it.
-    return replace(spec, environ=part) if part else spec
+    return replace(spec, environ=part, unset=(*spec.unset, *_unset(spec, part))) if part else spec
+
+
+def _unset(spec: ServerSpec | ListenerSpec, environ: Mapping[str, str | None]) -> Iterator[Problem]:
+    """The secrets that cannot be read from these variables."""
+    if isinstance(spec, ListenerSpec):
+        tables = {f"listeners.{spec.name}": spec.options}
+    else:
+        plugins = {f"servers.{spec.name}.plugins.{one.name}": one.options for one in spec.plugins}
+        tables = {f"servers.{spec.name}.env": spec.env, **plugins}
+    for place, table in tables.items():
+        for key, value in table.items():
+            for name in _variables_of_secrets(value):
+                if not environ.get(name, "not handed over"):
+                    yield Problem(f"{place}.{key}", f"cannot read secret env:{name}: it is not set, or empty")
 
 
 class _Handed:

@@ -40,7 +40,7 @@ def explained(error: ClientError, handed: dict[str, str | None], keeping: str = 
     """
     unset = [name for name, value in handed.items() if value is None]
     told = "".join(error.problem.get("mistakes", ()))
-    named = [name for name in unset if f"${{{name}}}" in told]
+    named = [name for name in unset if f"${{{name}}}" in told or f" env:{name}:" in told]
     if named and not error.problem.get("hint"):
         other = f", or keep what hostler has: {keeping}" if keeping else ""
         error.problem["hint"] = f"set {', '.join(named)} here{other}"

@@ -78,19 +78,27 @@ def test_only_who_is_given_what_has_changed_is_restarted_and_sees_it(
     assert not any(NEW in one or OLD in one for one in shown)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("GREETING", "servers.filled.env.GREETING: ${GREETING} is not defined"),
+        ("OWN_TOKEN", "servers.secret.env.TOKEN: cannot read secret env:OWN_TOKEN: it is not set, or empty"),
+    ],
+)
 def test_a_variable_that_is_not_set_any_more_is_told_unless_all_is_to_be_kept(
-    configured: Path, run: Run, environ: dict[str, str]
+    configured: Path, run: Run, environ: dict[str, str], name: str, told: str
 ) -> None:
     given = environ | {"GREETING": OLD, "OWN_TOKEN": f"s{OLD}", "SHOP_NAME": OLD}
     run("up", env=given)
     before = servers(run)
 
-    up = run("up", env={name: value for name, value in given.items() if name != "GREETING"})
+    without = {one: value for one, value in given.items() if one != name}
+    up = run("up", env=without)
     assert up.returncode == 2
-    assert up.stderr.count("servers.filled.env.GREETING: ${GREETING} is not defined") == 1
-    assert "set GREETING here, or keep what hostler has: --keep-environment" in up.stderr
-    anew = run("restart-daemon", env=environ)
-    assert (anew.returncode, anew.stderr.splitlines()[-1]) == (2, "  what to do: set GREETING here")
+    assert up.stderr.count(told) == 1
+    assert f"set {name} here, or keep what hostler has: --keep-environment" in up.stderr
+    anew = run("restart-daemon", env=without)
+    assert (anew.returncode, anew.stderr.splitlines()[-1]) == (2, f"  what to do: set {name} here")
     assert run("up", "--keep-environment", env=environ).returncode == 0
     assert {row["pid"] for row in servers(run).values()} == {row["pid"] for row in before.values()}
 
