@@ -10,7 +10,7 @@ from enum import Enum
 from hostler.dataclass import dataclass
 from hostler.model.dependencies import Need, as_needs
 from hostler.model.secret import Secret
-from hostler.model.spec import ControlSpec, ListenerSpec, PluginSpec, ServerSpec
+from hostler.model.spec import ControlSpec, EnvFile, ListenerSpec, PluginSpec, ServerSpec
 from hostler.secrets.credentials import MASK, is_secret_name, masked_words, passwords_in
 from hostler.secrets.masking import Masker
 
@@ -147,7 +147,7 @@ def _entries_of_plugins(plugins: Sequence[PluginSpec]) -> Iterator[tuple[str, ob
 # -- values as text --------------------------------------------------------------------------------
 
 
-def _text(name: str, value: object) -> str:  # noqa: PLR0911 - a table
+def _text(name: str, value: object) -> str:  # noqa: C901, PLR0911 - a table
     if is_secret_name(name) and not isinstance(value, bool | Secret | Mapping | _Hidden | None):
         return MASK
     match value:
@@ -165,6 +165,8 @@ def _text(name: str, value: object) -> str:  # noqa: PLR0911 - a table
             return "true" if value else "false"
         case float():
             return f"{value:g} s"
+        case EnvFile():
+            return f"{value.path}{' (optional)' if value.optional else ''}"
         case Need():
             return f"{value.server} ({value.condition.value}, {value.on_restart.value})"
         case _:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hostler import (
+    EnvFile,
     PluginSpec,
     Secret,
     ServerSpec,
@@ -21,6 +22,7 @@ def test_the_keys_that_differ_are_told_with_their_values() -> None:
         cwd=Path("/a"),
         port=None,
         env={"A": "2", "B": "3"},
+        env_file=(EnvFile(Path("/a/x.env")), EnvFile(Path("/a/y.env"), optional=True)),
         startup_timeout=2.5,
         guard=True,
         restart=replace(old.restart, max_restarts=9),
@@ -30,6 +32,7 @@ def test_the_keys_that_differ_are_told_with_their_values() -> None:
         "command: [x] -> [x, y]",
         "port: 0 -> false",
         "env.A: 1 -> 2",
+        "env_file: [] -> [/a/x.env, /a/y.env (optional)]",
         "startup_timeout: 30 s -> 2.5 s",
         "restart.max_restarts: 5 -> 9",
         "guard: false -> true",
