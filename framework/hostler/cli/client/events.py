@@ -78,5 +78,5 @@ def line_of(event: dict[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = " ".join(value.split("\n")) if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
