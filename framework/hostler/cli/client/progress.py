@@ -71,7 +71,9 @@ class Waiting:
     def _refuse_given_up(self, rows: Sequence[Row]) -> None:
         for row in rows:
             if standing(row).is_given_up:
-                raise ClientError(row["state"], self._why(row), server=row["name"])
+                hint = self._newest_crash(row).get("hint", "")
+                more = {"hint": hint} if hint else {}
+                raise ClientError(row["state"], self._why(row), server=row["name"], **more)
 
     def _late(self, rows: Sequence[Row], seconds: float) -> ClientError:
         row = rows[0]
@@ -91,13 +93,17 @@ class Waiting:
             text += f": {row['reason']}"
         elif crash is not None:
             text += f": {crash['how']}"
-        last = self._last_line(row) if crash is not None else ""
-        return f"{text}; last line of stderr: {last}" if last else text
+        lines = str(self._newest_crash(row).get("stderr", "")).strip().splitlines()
+        return f"{text}; last line of stderr: {lines[-1]}" if lines else text
 
-    def _last_line(self, row: Row) -> str:
-        crashes: list[Any] = self._daemon.get(f"/v1/servers/{quoted(row['name'])}/crashes")["crashes"]
-        lines = str(crashes[-1]["stderr"]).strip().splitlines() if crashes else []
-        return lines[-1] if lines else ""
+    def _newest_crash(self, row: Row) -> dict[str, Any]:
+        """The record of its last unexpected exit; empty without one."""
+        if row["last_crash"] is None:
+            return {}
+        crashes: list[dict[str, Any]] = self._daemon.get(f"/v1/servers/{quoted(row['name'])}/crashes")[
+            "crashes"
+        ]
+        return crashes[-1] if crashes else {}
 
 
 def quoted(name: str) -> str:

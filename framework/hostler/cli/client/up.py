@@ -50,7 +50,8 @@ def _wait(daemon: Daemon, arguments: Arguments, deadline: Deadline) -> list[Row]
         return Waiting(daemon, arguments.names, "ready").run(deadline)
     except ClientError as error:
         if daemon.lives():
-            error.problem.setdefault("hint", _where(daemon, arguments.file))
+            hints = (error.problem.get("hint"), _where(daemon, arguments.file))
+            error.problem["hint"] = "; ".join(hint for hint in hints if hint)
         raise
 
 

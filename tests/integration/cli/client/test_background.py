@@ -228,6 +228,13 @@ def test_a_server_that_is_given_up_is_told_with_its_last_line(project: Path, run
     assert (found["problem"]["type"], found["problem"]["server"]) == ("/problems/failed", "fake")
 
 
+def test_a_server_that_is_given_up_is_told_with_what_to_do(project: Path, run: Run) -> None:
+    write(project, '[servers.web]\ncommand = "hostler-no-such-program"\nport = false\n')
+    hint = "what to do: install hostler-no-such-program, give its full path in command, or set PATH in env"
+    assert f"{hint}; hostler is in the background (pid " in run("up").stderr
+    assert run("wait").stderr.endswith(f"{hint}\n")
+
+
 def test_a_task_counts_when_it_has_completed(project: Path, run: Run) -> None:
     write(project, TASK, server_table())
     assert run("up").returncode == 0
