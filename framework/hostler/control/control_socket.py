@@ -16,6 +16,15 @@ from hostler.control.location import LONGEST_PATH, Location, boot_id, start_time
 from hostler.control.whole_file import write_whole
 
 _BACKLOG = 128
+_IN_THE_WAY = (
+    "choose a path in a folder that only you can use with --socket PATH, or repair what is there; "
+    "hostler run --no-control runs without a socket"
+)
+_LACKS = {
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files (ulimit -n)"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on this disk"),
+    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
+}
 
 
 class ControlSocket:
@@ -137,7 +146,7 @@ def _explained(path: str) -> Iterator[None]:
         where = error.filename2 or error.filename or path
         raise EnvironmentSetupFailed(
             f"the control socket cannot be made: {where}: {error.strerror}",
-            hint="remove what is there, or repair its owner and mode; --no-control runs without a socket",
+            hint=_LACKS.get(error.errno or 0, _IN_THE_WAY),
             details={"path": str(where)},
         ) from error
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from background_project import pid_of, servers, servers_pid, write
 from cli_project import eventually
-from hostler_process import Run, server_table
+from hostler_process import HOSTLER, Run, server_table
 from log_files import small_disk
 
 __all__ = ["small_disk"]
@@ -44,6 +44,16 @@ def test_up_says_once_why_hostler_could_not_begin(project: Path, run: Run, tmp_p
     assert up.stderr.count("the control socket cannot be made") == 1, up.stderr
     (log,) = (tmp_path / "data").rglob("daemon.log")
     assert "the control socket cannot be made" in log.read_text()
+
+
+def test_where_a_limit_keeps_hostler_from_its_socket_up_names_the_limit(
+    project: Path, environ: dict[str, str]
+) -> None:
+    write(project, server_table())
+    argv = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *HOSTLER, "up"]
+    done = subprocess.run(argv, cwd=project, env=environ, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "File too large\n  what to do: raise the limit of the size of files (ulimit -f)" in done.stderr
 
 
 def test_up_starts_nothing_where_everybody_could_write_its_log(
