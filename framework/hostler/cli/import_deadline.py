@@ -27,9 +27,8 @@ def bounded_imports(seconds: int = SECONDS) -> Iterator[None]:
     caller = threading.get_ident()
     watch = threading.Thread(target=_watch, args=(caller, seconds, done), name="hostler-imports", daemon=True)
 
-    _end_when_silent(seconds)
-
     with suppress(RuntimeError):  # too many processes
+        _end_when_silent(seconds)
         watch.start()
 
     try:

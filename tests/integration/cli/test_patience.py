@@ -21,6 +21,17 @@ with bounded_imports(seconds=2):
 
 print("imported")
 """
+# No stack of a thread fits in.
+NO_THREADS = """
+import resource
+from hostler.cli.import_deadline import bounded_imports
+
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**20, resource.RLIM_INFINITY))
+
+with bounded_imports():
+    print("imported")
+"""
 TABLE = '[servers.web]\ncommand = ["true"]\nport = false\nplugins = { x = { use = "./endless.py:X" } }\n'
 
 
@@ -41,6 +52,13 @@ def test_an_import_that_does_not_end_ends_the_program(tmp_path: Path, body: str,
     assert done.returncode == code
     assert (f"{tmp_path}/endless.py" in done.stderr) is bool(code)
     assert ("imported" in done.stdout) is not bool(code)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_where_no_thread_can_be_started_imports_are_not_watched() -> None:
+    words = [sys.executable, "-W", "ignore", "-c", NO_THREADS]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("imported\n", "")
 
 
 def test_every_command_that_imports_a_plugin_ends(tmp_path: Path, configure: Configure, start: Start) -> None:
