@@ -58,6 +58,17 @@ class HostlerGroup(LazyGroup):
             return click_command(CLIENT_COMMANDS[cmd_name], call_client)
         return super().get_command(ctx, cmd_name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names; for a wrong word, the error names the likely one."""
+        # For a mistake alone.
+        from hostler.model.schema.diagnostics import likely  # noqa: PLC0415
+
+        if args[0] not in self.names and (word := likely(args[0], self.names)):
+            ctx.fail(f'No such command {args[0]!r}; did you mean "{word}"?')
+        return super().resolve_command(ctx, args)
+
 
 @click.group(cls=HostlerGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hostler", message="%(prog)s %(version)s")

@@ -88,6 +88,13 @@ def test_an_unknown_plugin_is_a_mistake_in_the_call(run: Run) -> None:
     assert "sse-health" in done.stderr
 
 
+def test_for_a_command_that_there_is_not_the_likely_one_is_told(run: Run) -> None:
+    done = run("rn", "hostler.toml")
+    assert done.returncode == 2
+    assert done.stderr.endswith("Error: No such command 'rn'; did you mean \"run\"?\n")
+    assert run("frobnicate").stderr.endswith("Error: No such command 'frobnicate'.\n")
+
+
 def test_version_and_help(run: Run) -> None:
     assert run("--version").stdout.startswith("hostler ")
     for words in ((), ("run",), ("explain",), ("crashes",), ("check",), ("show",), ("plugins",)):
