@@ -46,8 +46,10 @@ class ControlLock:
         try:
             os.pwrite(descriptor, data, 0)
             os.ftruncate(descriptor, len(data))
-        except BaseException:
+        except BaseException as error:
             os.close(descriptor)
+            if isinstance(error, OSError):
+                error.filename = location.lock
             raise
         return cls(location, descriptor)
 

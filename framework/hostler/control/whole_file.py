@@ -17,7 +17,9 @@ def write_whole(path: str, data: bytes) -> None:
         with open(os.open(unfinished, _NEW, 0o600), "wb") as file:
             file.write(data)
         os.rename(unfinished, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(unfinished)
+        if isinstance(error, OSError) and error.filename is None:  # of a full disk
+            error.filename = path
         raise

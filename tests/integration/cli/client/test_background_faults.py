@@ -85,7 +85,8 @@ def test_on_a_full_disk_commands_are_answered_and_all_ends(
     fill(small_disk)
     up = run("up", env=env)
     assert up.returncode == 1
-    assert "No space left on device" in up.stderr
+    assert f"the control socket cannot be made: {small_disk}/" in up.stderr
+    assert "No space left on device\n  what to do: make room on this disk\n" in up.stderr
     (small_disk / "full").unlink()
     assert run("up", env=env).returncode == 0
     assert run("down", env=env).returncode == 0
