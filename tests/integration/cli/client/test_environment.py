@@ -23,8 +23,9 @@ def server(name: str, *lines: str) -> str:
 
 
 def variable(project: Path, server: str, name: str) -> str | None:
-    """What a server was given."""
-    lines = (project / f"{server}.env").read_text().splitlines()
+    """What a server was given; None before it has written it, too."""
+    file = project / f"{server}.env"
+    lines = file.read_text().splitlines() if file.exists() else []
     return dict(line.partition("=")[::2] for line in lines).get(name)
 
 
