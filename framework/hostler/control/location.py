@@ -136,7 +136,7 @@ def start_time(pid: int) -> float | None:
 
 def boot_id() -> str | None:
     """The identity of this boot; None where the system shows none."""
-    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
         return file.read().strip()
     return None
 
