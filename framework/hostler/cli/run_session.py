@@ -47,6 +47,8 @@ class RunSession:
     `load` reads the configuration again. Made and used on the event loop's thread.
     """
 
+    _child_call: asyncio.Handle | None = None  # for children that have ended, until it is made
+
     def __init__(
         self,
         configuration: Configuration,
@@ -174,8 +176,10 @@ class RunSession:
         told = {signal.SIGHUP: self._on_hangup, signal.SIGUSR1: self._control.listen_again}
 
         def tell_child(*_: object) -> None:
+            if self._child_call is not None:
+                return  # hundreds may end before the loop comes to the first of them
             if self._companion is not None or not self._orphans.looks_soon:  # else a restart waits for this
-                loop.call_soon_threadsafe(self._on_child)
+                self._child_call = loop.call_soon_threadsafe(self._on_child)
 
         signal.signal(signal.SIGCHLD, tell_child)
         signal.siginterrupt(signal.SIGCHLD, False)
@@ -236,6 +240,7 @@ class RunSession:
             self._companion.send_signal(number)
 
     def _on_child(self) -> None:
+        self._child_call = None
         if self._companion is not None:
             self._companion.on_child_signal()
         self._orphans.note_exit()

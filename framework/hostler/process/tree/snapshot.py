@@ -21,8 +21,7 @@ class ProcessTableSnapshot:
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[int, float]] = {}
-        self._next: asyncio.Future[Table] | None = None
-        self._asked: list[Process] = []
+        self._asked: list[tuple[Process, asyncio.Future[Table]]] = []
         self._leaders: dict[int, Process] = {}
         # When our children were looked at last and nobody was left by those who had ended before.
         self._nobody_at = -math.inf
@@ -73,13 +72,12 @@ class ProcessTableSnapshot:
 
     async def look(self, process: Process) -> Table:
         """Look at the processes that may belong to this server. Raises OSError when /proc cannot be read."""
-        if self._next is None:
-            loop = asyncio.get_running_loop()
-            self._next = loop.create_future()
+        loop = asyncio.get_running_loop()
+        if not self._asked:
             loop.call_soon(self._take)  # not at once: whoever asks in the same turn of the loop shares it
-        self._asked.append(process)
-        # Who is cancelled does not take the look away from the others.
-        return await asyncio.shield(self._next)
+        answer: asyncio.Future[Table] = loop.create_future()
+        self._asked.append((process, answer))
+        return await answer
 
     def look_now(self, process: Process) -> Table:
         """The same, without waiting for others."""
@@ -92,14 +90,17 @@ class ProcessTableSnapshot:
         return await run_in_thread(_read_all, since, self._seen, abandon_on_cancel=True)
 
     def _take(self) -> None:
-        future, asked = self._next, self._asked
         # Emptied first: who asks from now on wants a look that is begun later.
-        self._next, self._asked = None, []
-        assert future is not None
+        asked, self._asked = self._asked, []
+        waiting = [answer for _, answer in asked if not answer.done()]  # else it is cancelled
         try:
-            future.set_result(self._read(asked))
+            table = self._read([process for process, _ in asked])
         except OSError as error:
-            future.set_exception(error)
+            for answer in waiting:
+                answer.set_exception(error)
+        else:
+            for answer in waiting:
+                answer.set_result(table)
 
     def _read(self, asked: list[Process]) -> Table:
         self._forget_reaped()

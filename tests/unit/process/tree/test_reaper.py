@@ -87,7 +87,8 @@ async def kill(process):
 
 async def main():
     processes.watchdog.add("other", print)
-    leaves = "(setsid env -i sleep 60 & echo $!); exec sleep 60"
+    # The shell waits for what it substitutes: after that the orphan is ours.
+    leaves = "pid=$(setsid env -i sleep 60 > /dev/null & echo $!); echo $pid; exec sleep 60"
     other, orphan = start("b", leaves)
     alone, _ = start("c", "echo $$; exec sleep 60")
     print(*await kill(alone), os.waitpid(orphan, os.WNOHANG))
