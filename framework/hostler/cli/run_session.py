@@ -168,7 +168,8 @@ class RunSession:
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGURG, lambda: None)  # from here on it is woken up by each signal
+        # A handler for one signal, which nobody sends, has the loop woken up by all of them.
+        loop.add_signal_handler(signal.SIGURG, lambda: None)
         # The socket to the loop takes 278 signals, and hundreds of children may end at once. That any of them
         # came is enough to know, but the signals below must not be lost: they are told without it.
         signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
