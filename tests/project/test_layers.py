@@ -329,7 +329,7 @@ def test_what_is_started_as_another_user_gets_a_session_of_its_own() -> None:
         for path in SOURCES
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call)
-        and ast.unparse(node.func).startswith(("subprocess.", "asyncio.create_subprocess", "anyio."))
+        and ast.unparse(node.func).startswith(("subprocess.", "asyncio.create_subprocess", "anyio.", "popen"))
     ]
     asked = [(name, words) for name, words in found if OTHER_USER & words.keys()]
     assert sorted(name for name, _ in asked) == ["run_as.py", "spawn.py"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Callable, Collection
 from functools import partial
 
@@ -48,10 +49,14 @@ class Processes:
 
     def spawn(self, launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None) -> Process:
         """Start the command of a launch."""
-        nofile = self.descriptors.option
-        process = spawn(launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd, nofile=nofile)
+        is_server, nofile = MARKER not in launch.host_env, self.descriptors.option
+        # A command stays a child of the main thread: `shows_nobody` has to see it.
+        popen = self.descriptors.popen if is_server else subprocess.Popen
+        process = spawn(
+            launch, run_id=run_id, stdout_fd=stdout_fd, stderr_fd=stderr_fd, nofile=nofile, popen=popen
+        )
         self.descriptors.note(process.exit_fd)
-        if MARKER not in launch.host_env:  # a command that was started for a server is a member of its tree
+        if is_server:  # a command that was started for one is a member of its tree
             self._snapshot.note_leader(process)
         return process
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
 from hostler.process.spawn.privileges import limit_prefix
-from hostler.process.spawn.spawn import explain
+from hostler.process.spawn.spawn import Popen, explain
 
 _FEW = 512
 _MOST = 2**19  # as under systemd: what we start to look at something may go through all numbers
+_MANY = 1024  # take a spawn 0.1 ms more
 _EACH_START = 32  # of the limit; some ten are open while a server starts
 _KEPT = 6  # a client that stops the servers, and the module that it needs
 
@@ -24,19 +26,23 @@ def starts_at_a_time(most: int) -> int:
 
 
 class DescriptorLimit:
-    """The soft limit of this process, which nobody changes before `allow`."""
+    """The soft limit of this process, which nobody changes before `allow`.
+
+    `popen` is what to start children with: the kernel copies, and closes, all descriptors for each of them.
+    """
 
     def __init__(self) -> None:
         self._keeps = 0
-        self._raise_from = sys.maxsize
+        self._raise_from = self._spawn_apart_from = sys.maxsize
         self.option = ""
+        self.popen: Popen = subprocess.Popen
 
     def allow(self) -> None:
         """Raise it when half of it is used, or at once where it is low: to the hard limit.
 
         From now on `require` keeps some for whoever talks to hostler.
         """
-        self._keeps = _KEPT
+        self._keeps, self._spawn_apart_from = _KEPT, _MANY
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         # Servers keep it, as programs may depend on it (select): nothing is raised where that cannot be done.
         if soft != hard and soft < _MOST and limit_prefix("--nofile"):
@@ -45,6 +51,9 @@ class DescriptorLimit:
 
     def note(self, descriptor: int | None) -> None:
         """Take note of a new descriptor: the lowest free numbers are given out first."""
+        if descriptor is not None and descriptor >= self._spawn_apart_from:
+            self._spawn_apart_from = sys.maxsize
+            self._spawn_apart()
         if descriptor is None or descriptor < self._raise_from:
             return
         self._raise_from = sys.maxsize
@@ -52,6 +61,13 @@ class DescriptorLimit:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MOST), hard))
             self.option = f"--nofile={soft}:"
+
+    def _spawn_apart(self) -> None:
+        """Start children from a thread that has few descriptors, where that can be done."""
+        from hostler.process.spawn.spawn_thread import SpawnThread  # noqa: PLC0415 - hundreds of servers need it
+
+        with suppress(OSError, RuntimeError):  # no descriptor or no thread is left, or the system has no such
+            self.popen = SpawnThread().popen
 
     def require(self, argv: Sequence[str]) -> None:
         """Before a server is started anew: raise ProcessSpawnFailed where too few would be left."""

@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from hostler.errors import EnvironmentSetupFailed, ProcessSpawnFailed, ServerError
 from hostler.files.run_as import run_as
@@ -29,17 +30,26 @@ _TEMPORARY = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXT
 _ENV = "/usr/bin/env"
 _ACCESS_SECONDS = 10.0  # a disk that hangs, or its user does not let it end
 
+Popen: TypeAlias = Callable[..., "subprocess.Popen[bytes]"]
+"""What starts a child: called as subprocess.Popen, with numbers as its streams."""
+
 
 def spawn(
-    launch: Launch, *, run_id: str, stdout_fd: int | None, stderr_fd: int | None, nofile: str = ""
+    launch: Launch,
+    *,
+    run_id: str,
+    stdout_fd: int | None,
+    stderr_fd: int | None,
+    nofile: str = "",
+    popen: Popen = subprocess.Popen,
 ) -> Process:
     """Start the command of a launch in a session of its own, watched by the running event loop.
 
     The descriptors are written to where the launch says "capture" and stay open here. The child gets
     exactly `launch.env` and the marker of this run. It dies with the calling thread, where the system
-    can do that. `nofile` is the option of prlimit for a limit of open files that is not ours. Raises
-    ProcessSpawnFailed (`permanent` unless trying again may help) and EnvironmentSetupFailed for a user,
-    group or limit that cannot be set.
+    can do that. `nofile` is the option of prlimit for a limit of open files that is not ours, `popen` starts
+    it in the place of subprocess.Popen. Raises ProcessSpawnFailed (`permanent` unless trying again may
+    help) and EnvironmentSetupFailed for a user, group or limit that cannot be set.
     """
     # The loop watches the exit: without one nothing is started, rather than a child that nobody reaps.
     asyncio.get_running_loop()
@@ -51,7 +61,7 @@ def spawn(
         started = time.monotonic()
         unmarked = bool(mark) and mark not in argv
         with lent_mark(run_id) if unmarked and lends else nullcontext():
-            child = _start(argv, launch, run_id, streams, prefix.account)
+            child = _start(argv, launch, run_id, streams, prefix.account, popen)
         if unmarked and not lends:
             mark_process(child.pid, run_id)
         unseen = doubt() if sys.platform == "linux" else ""
@@ -86,13 +96,18 @@ def _command(launch: Launch, marking: Sequence[str]) -> tuple[list[str], Prefix]
 
 
 def _start(
-    argv: list[str], launch: Launch, run_id: str, streams: tuple[int, int], account: Account | None
+    argv: list[str],
+    launch: Launch,
+    run_id: str,
+    streams: tuple[int, int],
+    account: Account | None,
+    popen: Popen,
 ) -> subprocess.Popen[bytes]:
     """Start the child; `account` is who Popen has to make it, where setpriv is missing."""
     # A hostler inside another's server keeps the outer mark, so that both find the child.
     outer = launch.host_env.get(MARKER)
     env = {name: value for name, value in launch.env.items() if not steers_programs(name)}
-    return subprocess.Popen(
+    return popen(
         argv,
         cwd=launch.cwd,
         env={**env, MARKER: f"{outer}:{run_id}" if outer else run_id},

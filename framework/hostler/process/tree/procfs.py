@@ -53,6 +53,7 @@ def list_children() -> list[int]:
     """The children of the main thread, those that have ended too. Raises OSError where they are not listed.
 
     They are those that it started, and all that were adopted: the kernel gives these to the first thread.
+    A `SpawnThread` has children of its own.
     """
     if _depth(os.getpid()) is not None:
         raise FileNotFoundError("/proc is that of another pid namespace")

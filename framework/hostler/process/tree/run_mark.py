@@ -19,6 +19,10 @@ _IDS = (1 << 61) - 1  # a prime: ids in hexadecimal digits are spread over all o
 _NAME = "rttime"
 OUTPUT_THREAD_NAME = "hostler-output"
 """That of the thread which reads what children write, and starts none."""
+SPAWN_THREAD_NAME = "hostler-spawn"
+"""How that of a thread begins which starts children for another one that waits."""
+
+_OURS = (OUTPUT_THREAD_NAME, SPAWN_THREAD_NAME)
 
 
 def limit_mark(run_id: str) -> int:
@@ -32,9 +36,9 @@ def mark_option(run_id: str, limits: Collection[str]) -> str:
 
 
 def may_lend() -> bool:
-    """Whether nobody else starts a child just now: the other threads are the output reader and idle ones."""
+    """Whether nobody else starts a child just now: others are idle, or ours, which start none alone."""
     others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
-    return all(thread.name == OUTPUT_THREAD_NAME or _is_idle(thread) for thread in others)
+    return all(thread.name.startswith(_OURS) or _is_idle(thread) for thread in others)
 
 
 def _is_idle(thread: threading.Thread) -> bool:
