@@ -87,8 +87,7 @@ class WatchFiles:
         launch.warm_up(partial(importlib.import_module, "watchfiles"))
         there, missing = self._places(launch.cwd)
         if missing:
-            text = f"there is nothing to watch at {', '.join(map(str, missing))}"
-            server.notice("watch_missing", text, level="warning")
+            server.notice("watch_missing", "; ".join(map(_nothing_at, missing)), level="warning")
 
         if self._watched != (there, launch.cwd):
             self._watched = (there, launch.cwd)
@@ -101,7 +100,7 @@ class WatchFiles:
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
         """For `hostler check`: what there is not."""
         for place in self._places(spec.cwd)[1]:
-            yield f"paths: there is nothing to watch at {place}"
+            yield f"paths: {_nothing_at(place)}"
 
     def _places(self, cwd: Path) -> tuple[list[Path], list[Path]]:
         """What is watched: what is there, and what is missing."""
@@ -179,6 +178,13 @@ class WatchFiles:
         return not self.patterns or any(
             fnmatch(name, one) for one in self.patterns for name in (inside.name, str(inside))
         )
+
+
+def _nothing_at(place: Path) -> str:
+    text = f"there is nothing to watch at {place}"
+    if not set("*?[") & set(place.name):
+        return text
+    return f'{text}: name the folder, and what counts in it with patterns = ["{place.name}"]'
 
 
 def _changed(seen: Iterable[tuple[int, str]], contents: Contents) -> list[str]:

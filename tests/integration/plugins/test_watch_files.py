@@ -356,10 +356,14 @@ async def test_nothing_to_watch_is_no_reason_not_to_start(keep: Keep, events: li
 
 
 def test_check_finds_what_is_not_there(make_spec: MakeSpec, directories: Directories, app: Path) -> None:
-    spec = make_spec(plugins=(PluginSpec("watch-files", {"paths": ["gone", "main.py"]}),), cwd=app)
-    (seen,) = Inspector(Configuration({"fake": spec}), directories, {}).observations()
-    assert seen.key == "servers.fake.plugins.watch-files.paths"
-    assert seen.message == f"there is nothing to watch at {app / 'gone'}"
+    spec = make_spec(plugins=(PluginSpec("watch-files", {"paths": ["gone", "main.py", "*.c"]}),), cwd=app)
+    gone, pattern = Inspector(Configuration({"fake": spec}), directories, {}).observations()
+    assert gone.key == "servers.fake.plugins.watch-files.paths"
+    assert gone.message == f"there is nothing to watch at {app / 'gone'}"
+    assert pattern.message == (
+        f"there is nothing to watch at {app / '*.c'}: name the folder, and what counts in it with "
+        'patterns = ["*.c"]'
+    )
 
 
 def learnt(folder: Path, at: float) -> Contents:
