@@ -49,9 +49,9 @@ def _wait(daemon: Daemon, arguments: Arguments, deadline: Deadline) -> list[Row]
     try:
         return Waiting(daemon, arguments.names, "ready").run(deadline)
     except ClientError as error:
-        if daemon.lives():
-            hints = (error.problem.get("hint"), _where(daemon, arguments.file))
-            error.problem["hint"] = "; ".join(hint for hint in hints if hint)
+        hint, where = error.problem.get("hint"), _where(daemon, arguments.file)
+        if daemon.lives() and (not hint or "server" in error.problem):  # else it is about the hostler
+            error.problem["hint"] = f"{hint}; {where}" if hint else where
         raise
 
 
