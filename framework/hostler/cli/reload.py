@@ -126,11 +126,13 @@ class Reloading:
 
     async def _read(self, handed: Mapping[str, str | None]) -> Configuration:
         configuration = await self._loaded(_laid_over(handed), self.load)
-        if not _different(handed):
+        missing = [name for name, value in handed.items() if not value]
+        lost = [name for name in missing if os.environ.get(name) or self._handed.get(name)]
+        if not (lost or _different(handed)):
             return configuration
         from hostler.config.variables import with_environ  # noqa: PLC0415 - as above
 
-        return with_environ(configuration, _different(handed))
+        return with_environ(configuration, _different(handed), lost)
 
     async def show(self, read: Callable[[Mapping[str, str]], T]) -> T:
         """What `read` reads with the environment that counts for the configuration now."""

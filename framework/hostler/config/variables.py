@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -53,29 +53,35 @@ def words_of(configuration: Configuration) -> set[str]:
     return found
 
 
-def with_environ(configuration: Configuration, environ: Mapping[str, str | None]) -> Configuration:
-    """The same with these variables in place of hostler's own, for whatever reads or hands on one of them."""
+def with_environ(
+    configuration: Configuration, environ: Mapping[str, str | None], lost: Collection[str] = ()
+) -> Configuration:
+    """The same with these variables in place of hostler's own, for whatever reads or hands on one of them.
+
+    A secret of a variable that was `lost` is noted as unset.
+    """
     servers, listeners = configuration.servers.items(), configuration.listeners.items()
     return replace(
         configuration,
-        servers={name: _given(spec, environ) for name, spec in servers},
-        listeners={name: _given(spec, environ) for name, spec in listeners},
-        templates={name: _Handed(make, environ) for name, make in configuration.templates.items()},
+        servers={name: _given(spec, environ, lost) for name, spec in servers},
+        listeners={name: _given(spec, environ, lost) for name, spec in listeners},
+        templates={name: _Handed(make, environ, lost) for name, make in configuration.templates.items()},
     )
 
 
-def _given(spec: Spec, environ: Mapping[str, str | None]) -> Spec:
+def _given(spec: Spec, environ: Mapping[str, str | None], lost: Collection[str]) -> Spec:
     """The spec with those of these variables that it asks for, by name or pattern."""
     words = list(_words_of_spec(spec))
     part: dict[str, str | None] = {
         name: value for name, value in environ.items() if any(fnmatchcase(name, word) for word in words)
     }
+    unset = (*spec.unset, *_unset(spec, lost))
     # Most ask for none, and to make a spec is to check it.
-    return replace(spec, environ=part, unset=(*spec.unset, *_unset(spec, part))) if part else spec
+    return replace(spec, environ=part, unset=unset) if part or unset != spec.unset else spec
 
 
-def _unset(spec: ServerSpec | ListenerSpec, environ: Mapping[str, str | None]) -> Iterator[Problem]:
-    """The secrets that cannot be read from these variables."""
+def _unset(spec: ServerSpec | ListenerSpec, lost: Collection[str]) -> Iterator[Problem]:
+    """The secrets that cannot be read without these variables."""
     if isinstance(spec, ListenerSpec):
         tables = {f"listeners.{spec.name}": spec.options}
     else:
@@ -84,19 +90,21 @@ def _unset(spec: ServerSpec | ListenerSpec, environ: Mapping[str, str | None]) -
     for place, table in tables.items():
         for key, value in table.items():
             for name in _variables_of_secrets(value):
-                if not environ.get(name, "not handed over"):
+                if name in lost:
                     yield Problem(f"{place}.{key}", f"cannot read secret env:{name}: it is not set, or empty")
 
 
 class _Handed:
     """A template whose servers have these variables in place of hostler's own."""
 
-    def __init__(self, make: Callable[..., ServerSpec], environ: Mapping[str, str | None]) -> None:
+    def __init__(
+        self, make: Callable[..., ServerSpec], environ: Mapping[str, str | None], lost: Collection[str]
+    ) -> None:
         self._make = make
-        self._environ = environ
+        self._given = environ, lost
 
     def __call__(self, name: str, /, **parameters: object) -> ServerSpec:
-        return _given(self._make(name, **parameters), self._environ)
+        return _given(self._make(name, **parameters), *self._given)
 
 
 def _words_of_spec(spec: ServerSpec | ListenerSpec) -> Iterator[str]:

@@ -56,8 +56,8 @@ def test_each_is_given_what_it_reads_or_hands_on(tmp_path: Path) -> None:
 
 
 def test_a_secret_that_they_lack_is_noted_where_it_stands(tmp_path: Path) -> None:
-    values = {"OF_ENV": None, "SECRET_OF_LISTENER": ""}
-    given = with_environ(loaded(tmp_path, {"FILLED": "4", "OF_LISTENER": "3"}), values)
+    lost = ["OF_ENV", "SECRET_OF_LISTENER"]
+    given = with_environ(loaded(tmp_path, {"FILLED": "4", "OF_LISTENER": "3"}), {}, lost)
     (of_server,), (of_listener,) = given.servers["web"].unset, given.listeners["webhook"].unset
     assert str(of_server) == "servers.web.env.A: cannot read secret env:OF_ENV: it is not set, or empty"
     assert of_listener.key == "listeners.webhook.headers"

@@ -79,6 +79,22 @@ def test_only_who_is_given_what_has_changed_is_restarted_and_sees_it(
     assert not any(NEW in one or OLD in one for one in shown)
 
 
+def test_a_secret_that_hostler_was_given_later_is_not_taken_away_either(
+    project: Path, run: Run, environ: dict[str, str]
+) -> None:
+    secret = server("secret", "autostart = false", 'env = { TOKEN = { secret = "env:OWN_TOKEN" } }')
+    write(project, server("other"), secret)
+    assert run("up", env=environ).returncode == 0
+    assert run("up", "secret", env=environ | {"OWN_TOKEN": f"s{NEW}"}).returncode == 0
+    before = servers(run)
+
+    up = run("up", env=environ)
+    assert up.returncode == 2
+    assert "servers.secret.env.TOKEN: cannot read secret env:OWN_TOKEN" in up.stderr
+    assert "set OWN_TOKEN here, or keep what hostler has: --keep-environment" in up.stderr
+    assert {row["pid"] for row in servers(run).values()} == {row["pid"] for row in before.values()}
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
