@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -28,7 +29,7 @@ class SpawnThread:
         for end in (self._ours, self._theirs):
             weakref.finalize(self, end.close)
         self._thread = ThreadPoolExecutor(1, SPAWN_THREAD_NAME)
-        self._thread.submit(_leave_table, self._theirs.fileno()).result()
+        self._thread.submit(_leave_table, {self._theirs.fileno(), _wakeup_fd()}).result()
 
     def popen(
         self, argv: Sequence[str], *, stdin: int, stdout: int, stderr: int, **options: Any
@@ -53,7 +54,18 @@ class SpawnThread:
                 os.close(descriptor)
 
 
-def _leave_table(kept: int) -> None:
+def _wakeup_fd() -> int:
+    """What is written to on each signal; -1 where that is nothing."""
+    # By the thread that gets it: the end of a child is told to the one that has started it.
+    try:
+        found = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(found, warn_on_full_buffer=False)
+    except ValueError as error:
+        raise OSError("the main thread alone knows what signals are written to") from error
+    return found
+
+
+def _leave_table(kept: set[int]) -> None:
     """Have the calling thread share descriptors with no other one, and keep the first three and `kept`."""
     if sys.platform != "linux":  # pragma: other-system
         raise OSError("all threads have the same descriptors")
@@ -66,5 +78,8 @@ def _leave_table(kept: int) -> None:
     if call_function(unshare, (_CLONE_FILES,)) != 0:
         raise OSError("the system refuses a table of descriptors")
 
-    os.closerange(3, kept)
-    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+    begin = 3
+    for number in sorted(one for one in kept if one >= begin):
+        os.closerange(begin, number)
+        begin = number + 1
+    os.closerange(begin, os.sysconf("SC_OPEN_MAX"))

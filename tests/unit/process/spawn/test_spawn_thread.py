@@ -1,6 +1,8 @@
 """Children of a thread that has few descriptors: the same as all others."""
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +64,22 @@ def test_a_child_that_is_to_die_with_its_parent_lives_on_between_two_starts(thre
     assert f"PPid:\t{os.getpid()}\n" in Path(f"/proc/{child.pid}/status").read_text()
     child.kill()
     child.wait()
+
+
+def test_the_ends_of_its_children_wake_the_event_loop(capfd: pytest.CaptureFixture[str]) -> None:
+    async def until_told() -> None:
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, told.set)
+        thread = SpawnThread()
+        for _ in range(20):
+            told.clear()
+            child = thread.popen(["sleep", "0.01"], stdin=NULL, stdout=1, stderr=2)
+            async with asyncio.timeout(10):
+                await told.wait()
+            assert child.wait() == 0
+
+    asyncio.run(until_told())
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("thread")
