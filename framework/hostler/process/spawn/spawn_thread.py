@@ -15,6 +15,7 @@ from typing import Any, cast
 from hostler.process.tree.run_mark import SPAWN_THREAD_NAME
 
 _CLONE_FILES = 0x400
+_CLOSED_ON_EXEC = socket.MSG_CMSG_CLOEXEC if sys.platform == "linux" else 0
 
 
 class SpawnThread:
@@ -44,7 +45,7 @@ class SpawnThread:
     def _start(
         self, argv: Sequence[str], streams: Sequence[int], options: dict[str, Any]
     ) -> subprocess.Popen[bytes]:
-        _, received, _, _ = socket.recv_fds(self._theirs, 1, len(streams), socket.MSG_CMSG_CLOEXEC)
+        _, received, _, _ = socket.recv_fds(self._theirs, 1, len(streams), _CLOSED_ON_EXEC)
         try:
             left = iter(received)
             stdin, stdout, stderr = (next(left) if one >= 0 else one for one in streams)
