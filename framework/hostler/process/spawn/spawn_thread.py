@@ -15,7 +15,7 @@ from typing import Any, cast
 from hostler.process.tree.run_mark import SPAWN_THREAD_NAME
 
 _CLONE_FILES = 0x400
-_CLOSED_ON_EXEC = socket.MSG_CMSG_CLOEXEC if sys.platform == "linux" else 0
+_CLOSED_ON_EXEC = 0x40000000  # MSG_CMSG_CLOEXEC, which only Linux has
 
 
 class SpawnThread:
