@@ -222,7 +222,7 @@ async def test_output_that_is_not_captured_cannot_be_read(
 
 async def test_a_slow_pattern_is_not_silent(directories: Directories) -> None:
     """It cannot be interrupted; that it held up the loop is what can be told."""
-    script = f"echo {'a' * 21}b; echo ready; exec sleep 60"
+    script = f"echo {'a' * 24}b; echo ready; exec sleep 60"
     spec = worker(script, plugins=log_ready("ready", failure="^(a+)+$"))
     events: list[Event] = []
 
