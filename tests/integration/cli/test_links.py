@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from cli_project import eventually
 from hostler_process import Hostler, Run, Start, server_table
 
 ALREADY = "it is already run by another hostler"
@@ -105,7 +106,8 @@ def test_a_configuration_comes_through_a_pipe_as_if_it_stood_in_the_current_fold
     hostler = start("run", "--debug", before=("bash", "-c", f'exec "$@" {words}', "bash"))
     hostler.wait_for("web server started")
     hostler.wait_for(str(tmp_path))
-    assert "is running" in run("explain", "-", input=web).stdout
+    # The state is written a little later than it is shown.
+    eventually(lambda: "is running" in run("explain", "-", input=web).stdout)
     hostler.send(signal.SIGHUP)
     hostler.wait_for("cannot be read again")
     hostler.wait_for("reload failed; the running configuration is unchanged")
