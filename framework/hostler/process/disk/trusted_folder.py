@@ -42,7 +42,7 @@ def trusted_folder(path: str | os.PathLike[str], *, make: bool = False) -> Itera
     way = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
     walk = _PathWalk()
     try:
-        walk.enter_way(_parts(os.fspath(way)), make=make)
+        walk.enter_all(_parts(os.fspath(way)), make=make)
         yield walk.folder
     finally:
         walk.close()
@@ -74,40 +74,15 @@ def make_private(name: str, parent: int) -> None:
 
 
 class _PathWalk:
-    """A walk from the root, after which `folder` is open."""
+    """A walk by descriptors: what lies behind us cannot be swapped any more."""
 
     def __init__(self) -> None:
-        self.folder = -1
+        self.folder = os.open("/", _FOLDER)
         self._at = "/"
         self._links = 0
         # Who owns the root could do anything. In a user namespace that has no root it is nobody (65534).
-        self._roots = {0, os.lstat("/").st_uid}
+        self._roots = {0, os.fstat(self.folder).st_uid}
         self._trusted = self._roots | {os.geteuid()}
-
-    def enter_way(self, parts: Sequence[str], *, make: bool) -> None:
-        """Enter a folder by its absolute path."""
-        if not self._enter_straight(parts):
-            # By descriptors: what lies behind us cannot be swapped any more.
-            self._at, self.folder = "/", os.open("/", _FOLDER)
-            self.enter_all(parts, make=make)
-
-    def _enter_straight(self, parts: Sequence[str]) -> bool:
-        """Enter a folder by its names; False where a part is missing, or a link. Restarts wait for this."""
-        # Each part is looked at before those behind it: in a trusted folder nobody else can swap one.
-        try:
-            for part in parts:
-                self._at = os.path.join(self._at, part)
-                found = os.lstat(self._at)
-                if part == ".." or not stat.S_ISDIR(found.st_mode):
-                    return False
-                self._check(found)
-            self.folder = os.open(self._at, _FOLDER)
-            self._check(
-                os.fstat(self.folder)
-            )  # one that we remove meanwhile may become another's, as in /tmp
-        except FileNotFoundError:
-            return False
-        return True
 
     def enter_all(self, parts: Sequence[str], *, make: bool) -> None:
         for part in parts:
@@ -120,8 +95,7 @@ class _PathWalk:
                 raise OSError(error.errno, error.strerror, os.path.join(self._at, part)) from error
 
     def close(self) -> None:
-        if self.folder >= 0:
-            os.close(self.folder)
+        os.close(self.folder)
 
     def _target(self, part: str) -> str | None:
         """Where a link leads; None for what is none."""
@@ -159,9 +133,10 @@ class _PathWalk:
         os.close(self.folder)
         self.folder = inner
         self._at = os.path.normpath(os.path.join(self._at, part))
-        self._check(os.fstat(self.folder))
+        self._check()
 
-    def _check(self, found: os.stat_result) -> None:
+    def _check(self) -> None:
+        found = os.fstat(self.folder)
         if found.st_uid not in self._trusted:
             raise Untrusted(self._at, f"it belongs to user {found.st_uid}")
         # In a sticky folder, such as /tmp, nobody can take away or rename what is another's.

@@ -135,22 +135,6 @@ def test_nothing_is_made_where_a_link_leads(base: Path) -> None:
     assert not (base / "x" / "gone").exists()
 
 
-def test_a_folder_that_becomes_anothers_while_it_is_opened_is_refused(
-    base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine, theirs, really_open = folder(base / "x", 0), folder(base / "theirs", THEIRS), os.open
-
-    def open_late(path: str, *options: int) -> int:
-        mine.rmdir()
-        theirs.rename(mine)
-        return really_open(path, *options)
-
-    with monkeypatch.context() as swapped:
-        swapped.setattr(os, "open", open_late)
-        with pytest.raises(Untrusted, match=f"it belongs to user {THEIRS}"), trusted_folder(mine):
-            pass
-
-
 def test_the_part_that_is_missing_is_named(base: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, trusted_folder(base / "a" / "b"):
         pass
