@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from hostler.dataclass import dataclass
 from hostler.text.sanitize import harmless
 
 _TAIL_LINES_IN_MESSAGE = 8

@@ -16,9 +16,9 @@ from hostler.cli.import_deadline import SECONDS
 from hostler.cli.output.change_lines import change_lines
 from hostler.cli.output.views import View
 from hostler.concurrency.threads import run_in_thread
-from hostler.dataclass import dataclass
 from hostler.errors import InvalidConfiguration, ServerError
 from hostler.files.session_keyring import leave_session_keys
+from hostler.model.dataclass import dataclass
 from hostler.model.diff import Change, Changes, control_differences
 from hostler.model.spec import Configuration, ControlSpec, ServerSpec
 from hostler.model.states import State

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
 
-from hostler.dataclass import dataclass, field_names
 from hostler.events.serialization import Serializable
+from hostler.model.dataclass import dataclass, field_names
 from hostler.model.states import State
 from hostler.model.values import ExitCause
 

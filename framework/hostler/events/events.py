@@ -7,9 +7,9 @@ from dataclasses import field
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from hostler.dataclass import dataclass, field_names
 from hostler.events.crash import CrashRecord
 from hostler.events.serialization import to_json
+from hostler.model.dataclass import dataclass, field_names
 from hostler.model.states import State
 from hostler.model.values import Endpoint, Exit, Report, StreamEvent, StreamGap
 

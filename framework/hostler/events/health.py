@@ -7,8 +7,8 @@ from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
 
-from hostler.dataclass import dataclass
 from hostler.events.serialization import Serializable
+from hostler.model.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 
-from hostler.dataclass import field_names
+from hostler.model.dataclass import field_names
 from hostler.model.values import Endpoint
 
 _AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from hostler.dataclass import dataclass
 from hostler.errors import InvalidConfiguration
 from hostler.launching.initial_environment import set_variables
 from hostler.launching.resolved_inputs import ResolvedInputs
+from hostler.model.dataclass import dataclass
 from hostler.model.interpolation import InterpolationError, Reference, expand
 from hostler.model.launch import Launch
 from hostler.model.spec import ServerSpec, environ_of

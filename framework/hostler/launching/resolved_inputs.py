@@ -8,9 +8,9 @@ from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 
-from hostler.dataclass import dataclass
 from hostler.errors import EnvironmentSetupFailed
 from hostler.launching.env_file import read_env_file
+from hostler.model.dataclass import dataclass
 from hostler.model.secret import Secret
 from hostler.model.spec import PluginSpec, ServerSpec
 

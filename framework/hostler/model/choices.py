@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from enum import Enum
 
-from hostler.dataclass import dataclass
+from hostler.model.dataclass import dataclass
 
 
 class InputMode(Enum):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TypeAlias
 
-from hostler.dataclass import dataclass
+from hostler.model.dataclass import dataclass
 
 
 class Condition(Enum):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from enum import Enum
 
-from hostler.dataclass import dataclass
+from hostler.model.dataclass import dataclass
 from hostler.model.dependencies import Need, as_needs
 from hostler.model.secret import Secret
 from hostler.model.spec import ControlSpec, EnvFile, ListenerSpec, PluginSpec, ServerSpec

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
-from hostler.dataclass import dataclass
 from hostler.model.choices import InputMode, OutputMode
+from hostler.model.dataclass import dataclass
 from hostler.model.secret import Secret
 from hostler.model.values import Line, StreamName
 

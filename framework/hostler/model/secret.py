@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from hostler.dataclass import dataclass
 from hostler.errors import EnvironmentSetupFailed
 from hostler.files.private_file import Unreadable, read_private
+from hostler.model.dataclass import dataclass
 
 FORM = '"env:NAME" or "file:PATH"'  # for messages
 

@@ -7,7 +7,6 @@ from dataclasses import field, fields
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from hostler.dataclass import dataclass, field_names
 from hostler.errors import Problem
 from hostler.model.choices import (
     HealthRule,
@@ -19,6 +18,7 @@ from hostler.model.choices import (
     StopMode,
     StopSignal,
 )
+from hostler.model.dataclass import dataclass, field_names
 from hostler.model.dependencies import Need, Needs, as_needs
 from hostler.model.secret import Secret
 from hostler.secrets.masking import Masker

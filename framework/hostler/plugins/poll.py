@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hostler.concurrency.event_loop import loop_time
-from hostler.dataclass import dataclass
+from hostler.model.dataclass import dataclass
 from hostler.model.units import Duration, option
 from hostler.model.values import Report, Unhealthy
 

@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from hostler.dataclass import dataclass
 from hostler.events.health import HealthReport
 from hostler.events.serialization import Serializable
+from hostler.model.dataclass import dataclass
 from hostler.model.states import State
 from hostler.process.disk.files import KeptFolder, file_name, found_folder, read_rewritten, rewrite_file
 from hostler.process.disk.run_record import boot_id

@@ -9,9 +9,9 @@ import anyio
 from msgspec import Struct
 
 from hostler.concurrency.event_loop import loop_time
-from hostler.dataclass import dataclass
 from hostler.errors import ListensTooWide, ServerError
 from hostler.model.choices import IdentityCheck
+from hostler.model.dataclass import dataclass
 from hostler.model.spec import ServerSpec
 from hostler.model.values import Endpoint
 from hostler.process.net.addresses import is_loopback, is_wider, is_wildcard, parse_address

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from hostler.concurrency.event_loop import loop_time
 from hostler.concurrency.tasks import TaskSet
-from hostler.dataclass import dataclass
 from hostler.model.choices import HealthRule
+from hostler.model.dataclass import dataclass
 from hostler.model.values import Healthy, Report, Unhealthy
 from hostler.plugins.validation import report_fault
 

@@ -13,12 +13,12 @@ from typing import Any, TypedDict, TypeVar
 
 from hostler.concurrency.broadcast import Broadcast, Marks
 from hostler.concurrency.event_loop import call_user_code
-from hostler.dataclass import field_names
 from hostler.errors import ServerError
 from hostler.events.counts import ServerCounts
 from hostler.events.crash import CrashRecord
 from hostler.events.events import Event, HealthReported, Notice, Progress, StateChanged, events_dropped
 from hostler.events.messages import in_words, log_level
+from hostler.model.dataclass import field_names
 from hostler.model.launch import LogFiles
 from hostler.model.values import Exit, Healthy, Line, StreamEvent, StreamGap, Unhealthy
 from hostler.runtime.server_counts import ServerCounting

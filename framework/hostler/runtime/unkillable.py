@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from hostler.dataclass import dataclass
 from hostler.errors import ForceKillTimeout
+from hostler.model.dataclass import dataclass
 from hostler.process.system import Processes
 from hostler.runtime.reporter import Reporter
 

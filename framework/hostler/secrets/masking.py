@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, AnyStr, NamedTuple
 
-from hostler.dataclass import dataclass
 from hostler.secrets.credentials import MASK, MINIMUM, secret_parts
 from hostler.secrets.secret_search import SecretSearch, spellings, spelt
 from hostler.secrets.word_search import Spans, merged

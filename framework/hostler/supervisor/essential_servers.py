@@ -7,10 +7,10 @@ from contextlib import suppress
 
 import anyio
 
-from hostler.dataclass import dataclass
 from hostler.engine.server import SupervisedServer
 from hostler.errors import ServerError
 from hostler.events.events import Event, StateChanged
+from hostler.model.dataclass import dataclass
 from hostler.model.states import State
 
 ESSENTIAL_ENDED = "essential_ended"

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import cast
 
 from hostler.concurrency.broadcast import Broadcast
-from hostler.dataclass import dataclass
 from hostler.errors import InvalidConfiguration, PluginError
 from hostler.events.events import Event, Notice
+from hostler.model.dataclass import dataclass
 from hostler.model.diff import Change, ListenerChanges, listener_differences
 from hostler.model.interpolation import InterpolationError, expand, expand_all
 from hostler.model.spec import ListenerSpec, environ_of

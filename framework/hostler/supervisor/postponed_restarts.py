@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeAlias
 
-from hostler.dataclass import dataclass
 from hostler.engine.server import SupervisedServer
 from hostler.errors import InvalidConfiguration, RestartNotIdle
+from hostler.model.dataclass import dataclass
 from hostler.model.diff import Changes
 from hostler.model.graph import in_order, with_needed
 from hostler.model.spec import ServerSpec

@@ -520,7 +520,6 @@ def test_its_import_brings_no_engine_and_no_loop() -> None:
     assert packages <= {
         "hostler.client",
         "hostler.control",
-        "hostler.dataclass",
         "hostler.errors",
         "hostler.files",
         "hostler.imports",

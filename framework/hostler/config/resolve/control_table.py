@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hostler.config.resolve.interpolation import Names, fill
-from hostler.dataclass import dataclass
 from hostler.errors import InvalidConfiguration
+from hostler.model.dataclass import dataclass
 from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.tree import Node
 from hostler.model.spec import ControlSpec

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from hostler.dataclass import dataclass
+from hostler.model.dataclass import dataclass
 from hostler.model.interpolation import (
     PARTS,
     InterpolationError,

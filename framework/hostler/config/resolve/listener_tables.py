@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hostler.config.resolve.interpolation import Names, fill
 from hostler.config.resolve.plugin_tables import is_off, read_plugin
-from hostler.dataclass import dataclass
+from hostler.model.dataclass import dataclass
 from hostler.model.schema.diagnostics import Diagnostics
 from hostler.model.schema.tree import Node
 from hostler.model.spec import ListenerSpec

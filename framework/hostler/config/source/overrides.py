@@ -9,8 +9,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import TypeAlias
 
-from hostler.dataclass import dataclass
 from hostler.errors import InvalidConfiguration, Problem
+from hostler.model.dataclass import dataclass
 from hostler.model.schema.tree import Node, Place, parse_tree
 from hostler.secrets.credentials import MASK, is_secret_name
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from hostler.dataclass import dataclass
+from hostler.model.dataclass import dataclass
 
 _EXCERPT_WIDTH = 100
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")

@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from hostler.dataclass import dataclass
 from hostler.errors import EnvironmentSetupFailed
 from hostler.files.namespace import data_folder
+from hostler.model.dataclass import dataclass
 from hostler.process.disk.trusted_folder import Untrusted, trusted_folder, writable_folder
 from hostler.process.shortage_hint import shortage_hint
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from hostler.dataclass import dataclass, field_names
 from hostler.errors import EnvironmentSetupFailed, ProcessAlreadyRunning
 from hostler.files.digest import hex_digest
+from hostler.model.dataclass import dataclass, field_names
 from hostler.process.disk.directories import Directories, secure_directory
 from hostler.process.disk.files import found_folder, read_small
 from hostler.process.shortage_hint import shortage_hint

@@ -21,7 +21,7 @@ if __name__ == "__main__":  # first of all: what ends hostler is often sent to a
 
     sys.path.extend(sys.argv[2:])
 
-from hostler.dataclass import dataclass
+from hostler.model.dataclass import dataclass
 from hostler.process.spawn.cgroups import kill_group
 from hostler.process.tree.members import Member, find_leftovers, find_tree
 from hostler.process.tree.process_table import start_time

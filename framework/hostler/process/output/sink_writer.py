@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
-from hostler.dataclass import dataclass
+from hostler.model.dataclass import dataclass
 from hostler.model.launch import Sink
 from hostler.model.values import StreamName
 from hostler.process.output.output_count import OutputCount

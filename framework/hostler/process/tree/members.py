@@ -8,7 +8,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
-from hostler.dataclass import dataclass
+from hostler.model.dataclass import dataclass
 from hostler.process.spawn.cgroups import pids_in
 from hostler.process.tree.process_table import Row, Table, read_table, until_settled
 

@@ -11,7 +11,7 @@ from dataclasses import FrozenInstanceError, InitVar, field, fields, replace
 from typing import Any, ClassVar
 
 import pytest
-from hostler.dataclass import dataclass
+from hostler.model.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)
