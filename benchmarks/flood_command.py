@@ -90,23 +90,35 @@ def measure(quick: bool, peers: Path | None = None) -> list[Row]:
     megabytes, rounds = (50, 2) if quick else (200, 8)
     runs: Runs = defaultdict(list)
 
-    with Stage() as stage:
-        script, logs = stage.path("flood.py"), stage.path("logs")
-        script.write_text(CHILD)
-        logs.mkdir()
-        for _ in range(rounds):
-            runs["bare loop", 0, ""].append(flood(stage, _copy, script, megabytes, 0))
-            for keep, secrets in ((5, ""), (40, ""), *((40, kind) for kind in SECRETS)):
-                values = SECRETS[secrets][0] if secrets else []
-                start = partial(_hostler, logs=logs, secrets=values)
-                result = flood(stage, start, script, megabytes, keep)
-                _check(result, logs, megabytes * LINES)
-                runs["hostler", keep, secrets].append(result)
-            for name, start_peer in installed_peers(peers).items():
-                for keep in (5, 40):
-                    runs[name, keep, ""].append(flood(stage, start_peer, script, megabytes, keep))
+    for _ in range(rounds):
+        # A stage for each round: what peers have written would take the memory that is there, and to get
+        # more of it for the files of the next ones takes a virtual machine up to three times as long.
+        with Stage() as stage:
+            script, logs = stage.path("flood.py"), stage.path("logs")
+            script.write_text(CHILD)
+            logs.mkdir()
+            for key, start in _starts(logs, peers):
+                result = flood(stage, start, script, megabytes, key[1])
+                if key[0] == "hostler":
+                    _check(result, logs, megabytes * LINES)
+                runs[key].append(result)
 
     return _rows(runs, megabytes)
+
+
+def _starts(logs: Path, peers: Path | None) -> list[tuple[tuple[str, int, str], Start]]:
+    """All that take part, as in `Runs`, and how each is started."""
+    plain = partial(_hostler, logs=logs, secrets=[])
+    starts: list[tuple[tuple[str, int, str], Start]] = [
+        (("bare loop", 0, ""), _copy),
+        (("hostler", 5, ""), plain),
+        (("hostler", 40, ""), plain),
+    ]
+    for kind, (secrets, *_) in SECRETS.items():
+        starts.append((("hostler", 40, kind), partial(_hostler, logs=logs, secrets=secrets)))
+    for name, start in installed_peers(peers).items():
+        starts += [((name, keep, ""), start) for keep in (5, 40)]
+    return starts
 
 
 def _copy(stage: Stage, commands: Sequence[Sequence[str]], *, keep: int = 0) -> subprocess.Popen[str]:
