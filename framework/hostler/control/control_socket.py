@@ -13,6 +13,7 @@ from typing import Self
 from hostler import EnvironmentSetupFailed
 from hostler.control.control_lock import ControlLock, identity, make_private
 from hostler.control.location import LONGEST_PATH, Location, boot_id, start_time
+from hostler.control.shortage import hint_for
 from hostler.control.whole_file import write_whole
 
 _BACKLOG = 128
@@ -20,11 +21,6 @@ _IN_THE_WAY = (
     "choose a path in a folder that only you can use with --socket PATH, or repair what is there; "
     "hostler run --no-control runs without a socket"
 )
-_LACKS = {
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files (ulimit -n)"),
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on this disk"),
-    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
-}
 
 
 class ControlSocket:
@@ -146,7 +142,7 @@ def _explained(path: str) -> Iterator[None]:
         where = error.filename2 or error.filename or path
         raise EnvironmentSetupFailed(
             f"the control socket cannot be made: {where}: {error.strerror}",
-            hint=_LACKS.get(error.errno or 0, _IN_THE_WAY),
+            hint=hint_for(error, _IN_THE_WAY),
             details={"path": str(where)},
         ) from error
 

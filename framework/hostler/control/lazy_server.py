@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
+
+from hostler.control.shortage import NO_DESCRIPTOR
 
 if TYPE_CHECKING:
     import ssl
@@ -96,7 +97,7 @@ class LazyServer:
             try:
                 return await self._make()
             except OSError as error:
-                if error.errno not in {errno.EMFILE, errno.ENFILE} or monotonic() > until:
+                if error.errno not in NO_DESCRIPTOR or monotonic() > until:
                     raise
             await asyncio.sleep(_REST)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import sys
@@ -15,6 +14,7 @@ from typing import IO, NamedTuple
 
 from hostler import LogIndex, LogMarks, trusted_folder
 from hostler.control.compressed_log import CompressedLog
+from hostler.control.shortage import NO_DESCRIPTOR
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_MISSING = 2  # numbers in a row: while files are renamed, one is
@@ -23,9 +23,6 @@ _FIRST_LINE = 1024  # more of it does not count
 _LONG = 1024 * 1024  # more without a line end is not waited for
 _IN_MEMORY = 64 * 2**20
 _MOMENT = 0.001
-
-NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE})
-"""The numbers of errors that say nothing of a file: no more can be opened. They are raised."""
 
 
 class PartGone(Exception):
@@ -299,5 +296,5 @@ def _identity(found: os.stat_result) -> tuple[int, int]:
 
 def _check_room(error: OSError) -> None:
     """Raise the error where it says nothing of the file."""
-    if error.errno in NO_ROOM:
+    if error.errno in NO_DESCRIPTOR:
         raise error

@@ -18,7 +18,6 @@ from hostler.control.event_ring import EventRing
 from hostler.control.log_forwards import read_after
 from hostler.control.log_history import CURSOR, ServerLog, parse_cursor, read_last
 from hostler.control.log_lines import LogLine, Selection
-from hostler.control.log_parts import NO_ROOM
 from hostler.control.log_shapes import LogPage
 from hostler.control.log_stream import LogSource, LogStream
 from hostler.control.log_tails import LiveTails, tail_lines
@@ -26,13 +25,13 @@ from hostler.control.problems import Refused
 from hostler.control.routes import Call, Route
 from hostler.control.server_commands import ServerCommands
 from hostler.control.shapes import Limit, Moment
+from hostler.control.shortage import NO_DESCRIPTOR, hint_for
 from hostler.control.whole_log import JSON_LINES, WholeLog
 
 T = TypeVar("T")
 Cursor = Annotated[str, Meta(extra_json_schema={"pattern": CURSOR})]
 _WRITES = "log-rotation"
 _MOMENT = 0.5
-_RAISE_LIMIT = "raise the limit of open files (ulimit -n), and start hostler anew"
 _MOST_READING = 3  # at a time: other work has to find a thread, too
 
 
@@ -146,10 +145,10 @@ class ServerLogs:
             async with self._reading:
                 return await asyncio.to_thread(read)
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in NO_DESCRIPTOR:
                 raise
             detail = f"the logs cannot be read now: {error.strerror}"
-            raise Refused("internal", detail, hint=_RAISE_LIMIT) from None
+            raise Refused("internal", detail, hint=hint_for(error)) from None
 
     def routes(self) -> tuple[Route, ...]:
         """Its part of the table."""
