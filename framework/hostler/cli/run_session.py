@@ -1,9 +1,8 @@
-"""The servers of one `hostler run`: signals, the companion command, the exit code."""
+"""The servers of one `hostler run`: what signals do, the companion command, the exit code."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import os
 import signal
@@ -19,8 +18,10 @@ from hostler.cli.output.views import View
 from hostler.cli.reload import Reloading, keep_session_keys
 from hostler.cli.run_control import RunControl
 from hostler.cli.run_options import ControlOptions
+from hostler.cli.signals import RunSignals
 from hostler.cli.start_choice import StartChoice
 from hostler.concurrency.event_loop import loop_time
+from hostler.control.shortage import NO_DESCRIPTOR
 from hostler.errors import ServerError
 from hostler.events.events import Event, Notice
 from hostler.model.choices import Kind
@@ -32,7 +33,6 @@ from hostler.supervisor.handle import Server, engine_of
 from hostler.supervisor.reload import SERVER_ADDED
 from hostler.supervisor.supervisor import Supervisor
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _MOST_LINES = 65_536  # of each server, that wait to be shown
 _LAST_SECONDS = 3.0  # in which lines are shown when all is over
 # `timeout` sends SIGTERM to its program and to its group: within this time a second one is the first.
@@ -47,8 +47,6 @@ class RunSession:
     `load` reads the configuration again. Made and used on the event loop's thread.
     """
 
-    _child_call: asyncio.Handle | None = None  # for children that have ended, until it is made
-
     def __init__(
         self,
         configuration: Configuration,
@@ -60,9 +58,8 @@ class RunSession:
         with_output: bool,
         control: ControlOptions | None = None,
     ) -> None:
-        self._names = names
+        self._names, self._with_output = names, with_output
         choice = StartChoice(names, starts=control is None or control.starts)
-        self._with_output = with_output
         self._view = PipeSafeView(view, self._on_closed_pipe if command is None else lambda: None)
         self._companion = Companion(command, self._view) if command else None
         self._had_terminal = has_terminal()
@@ -84,6 +81,7 @@ class RunSession:
             self._stop.is_set,
             lambda: choice.start_rest(self._supervisor),
         )
+        self._signals = self._told_signals()
         self._file = configuration.path
         self._tasks: set[asyncio.Task[Any]] = set()
         self._showing: set[asyncio.Task[Any]] = set()
@@ -116,7 +114,7 @@ class RunSession:
             await self._show_the_rest()
             self._view.close()
             await self._end_tasks()
-            self._ignore_signals()
+            self._signals.ignore()
 
         return code or int(self._is_unread)
 
@@ -129,7 +127,7 @@ class RunSession:
             from hostler.cli.systemd_report import SystemdReport  # noqa: PLC0415 - only as a service
 
             self._start(SystemdReport(self._supervisor, os.environ, self._stop.is_set).serve())
-        self._listen_to_signals()
+        self._signals.listen()
         for name in self._supervisor:
             self._follow(name)
 
@@ -164,41 +162,20 @@ class RunSession:
             keep_session_keys([self._supervisor[event.server].spec])
             self._follow(event.server)
 
-    # -- signals -----------------------------------------------------------------------------
+    # -- what signals do ---------------------------------------------------------------------
 
-    def _listen_to_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        # A handler for one signal, which nobody sends, has the loop woken up by all of them.
-        loop.add_signal_handler(signal.SIGURG, lambda: None)
-        # The socket to the loop takes 278 signals, and hundreds of children may end at once. That any of them
-        # came is enough to know, but the signals below must not be lost: they are told without it.
-        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
+    def _told_signals(self) -> RunSignals:
+        told = {
+            signal.SIGINT: self._on_signal,
+            signal.SIGTERM: self._on_signal,
+            signal.SIGHUP: self._on_hangup,
+            signal.SIGUSR1: self._control.listen_again,
+        }
 
-        told = {signal.SIGHUP: self._on_hangup, signal.SIGUSR1: self._control.listen_again}
+        def wants_child() -> bool:
+            return self._companion is not None or not self._orphans.looks_soon
 
-        def tell_child(*_: object) -> None:
-            if self._child_call is not None:
-                return  # hundreds may end before the loop comes to the first of them
-            if self._companion is not None or not self._orphans.looks_soon:  # else a restart waits for this
-                self._child_call = loop.call_soon_threadsafe(self._on_child)
-
-        signal.signal(signal.SIGCHLD, tell_child)
-        signal.siginterrupt(signal.SIGCHLD, False)
-
-        def tell(number: int, _: object) -> None:
-            loop.call_soon_threadsafe(told.get(signal.Signals(number), self._on_signal), number)
-
-        for number in _SIGNALS:
-            # nohup leaves SIGHUP ignored, and so do we.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, tell)
-                signal.siginterrupt(number, False)
-
-    def _ignore_signals(self) -> None:
-        """All is done: one more Ctrl-C must not spoil the exit code, and the loop is told of no child."""
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        return RunSignals(told, self._on_child, wants_child)
 
     def _on_signal(self, number: int) -> None:
         if not self._stop.is_set():
@@ -241,7 +218,6 @@ class RunSession:
             self._companion.send_signal(number)
 
     def _on_child(self) -> None:
-        self._child_call = None
         if self._companion is not None:
             self._companion.on_child_signal()
         self._orphans.note_exit()
@@ -266,9 +242,8 @@ class RunSession:
                 missed += 1 + line.missed
                 continue
             self._view.show_line(server.name, line)
-            if (
-                loop_time() - rested > _BURST_SECONDS
-            ):  # a terminal may be slow, and the loop has other things to do
+            # A terminal may be slow, and the loop has other things to do.
+            if loop_time() - rested > _BURST_SECONDS:
                 await asyncio.sleep(0)
                 rested = loop_time()
 
@@ -278,10 +253,8 @@ class RunSession:
     async def _show_the_rest(self) -> None:
         """Show the lines that still wait when all is over, for a moment."""
         self._shown_until = loop_time() + _LAST_SECONDS
-        if self._showing:
-            await asyncio.wait(
-                self._showing, timeout=10 * _LAST_SECONDS
-            )  # what is not shown is counted, soon
+        if self._showing:  # what is not shown is counted, soon
+            await asyncio.wait(self._showing, timeout=10 * _LAST_SECONDS)
 
     def _start(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         task = asyncio.ensure_future(_quietly(work))
@@ -304,7 +277,7 @@ async def _quietly(work: Awaitable[Any]) -> None:
 def _report_failed_callback(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     # A client that cannot be accepted now: asyncio tells it a hundred times, and tries again in a second.
-    if not isinstance(error, OSError) or error.errno not in {errno.EMFILE, errno.ENFILE}:
+    if not isinstance(error, OSError) or error.errno not in NO_DESCRIPTOR:
         loop.default_exception_handler(context)
 
 
