@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from hostler.cli import command_line
 from hostler.cli.command_line import Arguments, Usage
 from hostler.cli.import_deadline import bounded_imports
-from hostler.config.load import load_resolved
-from hostler.config.resolve.control_table import ResolvedControl
-from hostler.config.resolve.listener_tables import ResolvedListener
+from hostler.config.load import Resolution, load_resolved
 from hostler.config.source.overrides import Setting, read_settings
 from hostler.model.schema.diagnostics import likely
-from hostler.model.spec import Configuration
-from hostler.model.validation import ResolvedServer
 
 DEFAULT_FILE = command_line.DEFAULT_FILE
 
@@ -53,11 +49,8 @@ def layers_of(arguments: Arguments) -> Layers:
 class Selection(NamedTuple):
     """What the words of `[FILE] [NAME]` select: one server alone, or all that a configuration has."""
 
-    configuration: Configuration
     names: list[str]
-    resolved: Mapping[str, ResolvedServer]
-    listeners: Mapping[str, ResolvedListener]
-    control: ResolvedControl | None
+    read: Resolution
 
 
 def select_servers(words: Sequence[str], layers: Layers) -> Selection:
@@ -65,13 +58,13 @@ def select_servers(words: Sequence[str], layers: Layers) -> Selection:
     file, name = _file_and_name(words)
 
     with bounded_imports():
-        configuration, resolved, listeners, control = load_resolved(file, **layers)
+        read = load_resolved(file, **layers)
 
-    names = list(configuration.servers)
+    names = list(read.configuration.servers)
     if name is None:
-        return Selection(configuration, names, resolved, listeners, control)
+        return Selection(names, read)
     if name in names:
-        return Selection(configuration, [name], resolved, {}, None)
+        return Selection([name], read._replace(listeners={}, control=None))
 
     raise unknown_server(name, file, names)
 

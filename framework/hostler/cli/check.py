@@ -55,12 +55,12 @@ def run(arguments: Arguments) -> int:
 
 def _observed(resolved: Resolution, file: Path) -> Iterator[tuple[Observation, Problem]]:
     """What is seen on this machine, each with its place in the configuration."""
-    configuration, (_, drafts, listeners, control) = resolved.documented, resolved
+    configuration, control = resolved.documented, resolved.control
     servers = {name: _without_unset_plugins(spec) for name, spec in configuration.servers.items()}
     inspector = Inspector(replace(configuration, servers=servers), Directories.default(), dict(os.environ))
 
-    nodes = {f"servers.{name}": one.node for name, one in drafts.items()}
-    nodes |= {f"listeners.{name}": one.node for name, one in listeners.items()}
+    nodes = {f"servers.{name}": one.node for name, one in resolved.servers.items()}
+    nodes |= {f"listeners.{name}": one.node for name, one in resolved.listeners.items()}
     nodes |= {} if control is None else {f"control.{name}": one for name, one in control.node.table.items()}
     yield from ((one, _problem(one, nodes, file)) for one in inspector.observations())
 

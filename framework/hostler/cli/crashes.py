@@ -34,11 +34,11 @@ def command(words: tuple[str, ...], layers: Layers, number: int | None, last: bo
 
     FILE is ./hostler.toml by default, NAME one of its servers. hostler does not have to be running.
     """
-    configuration, names, *_ = select_servers(words, layers)
+    names, read = select_servers(words, layers)
     if number is not None and (last or len(names) > 1):
         raise click.UsageError("--number goes with the name of one server, and without --last")
 
-    found = _found(configuration, names)
+    found = _found(read.configuration, names)
     chosen = found[-1:] if last else found if number is None else _numbered(found, number)
     _show(chosen, ", ".join(names), as_json=as_json, in_full=last or number is not None)
 

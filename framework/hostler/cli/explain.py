@@ -47,7 +47,7 @@ _SENTENCES = {
 
 def run(arguments: Arguments) -> int:
     """Explain one server, or all."""
-    configuration, names, *_ = select_servers(arguments.words, layers_of(arguments))
+    names, (configuration, *_) = select_servers(arguments.words, layers_of(arguments))
     directories = Directories.default()
     namespace = resolve_namespace(directories, configuration.namespace or "")
     found = [inspect_server(name, namespace, directories) for name in names]

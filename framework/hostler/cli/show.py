@@ -8,7 +8,6 @@ import click
 
 from hostler.cli.arguments import Layers, select_servers
 from hostler.cli.click_options import layer_options, words_argument
-from hostler.config.load import Resolution
 from hostler.config.show import masked_toml, only
 from hostler.model.schema.diagnostics import deduplicated
 from hostler.model.spec import Configuration
@@ -24,8 +23,8 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
     Variables stay as you wrote them: ${NAME}; credentials in the file are masked. With --origin, print the
     file and line of each value, and what set each variable of the environment at the last start.
     """
-    given, names, resolved, listeners, control = select_servers(words, layers)
-    configuration = Resolution(given, resolved, listeners, control).documented
+    names, read = select_servers(words, layers)
+    configuration, listeners, control = read.documented, read.listeners, read.control
     unset = [problem for one in names for problem in configuration.servers[one].unset]
     unset += [problem for one in listeners.values() for problem in one.spec.unset]
     notes = "".join(f"# unset: {problem}\n" for problem in deduplicated(unset))
@@ -37,7 +36,7 @@ def command(words: tuple[str, ...], layers: Layers, origin: bool) -> None:
 
     from hostler.cli.provenance import origins_text  # noqa: PLC0415 - it needs much that `show` alone does not
 
-    servers = [resolved[one] for one in names]
+    servers = [read.servers[one] for one in names]
     click.echo(notes + origins_text(configuration, servers, listeners.values(), control))
 
 
