@@ -100,9 +100,8 @@ class Waiting:
         """The record of its last unexpected exit; empty without one."""
         if row["last_crash"] is None:
             return {}
-        crashes: list[dict[str, Any]] = self._daemon.get(f"/v1/servers/{quoted(row['name'])}/crashes")[
-            "crashes"
-        ]
+        found = self._daemon.get(f"/v1/servers/{quoted(row['name'])}/crashes")
+        crashes: list[dict[str, Any]] = found["crashes"]
         return crashes[-1] if crashes else {}
 
 

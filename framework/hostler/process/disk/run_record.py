@@ -141,8 +141,8 @@ class RunStore:
     def forget(self, lock: NameLock) -> None:
         """Remove the file, unless the run in it is not over: then it tells what is left of that."""
         is_over = False
-        with suppress(OSError):
-            is_over = append(lock.record_path, b"", when=_is_over)
+        with suppress(OSError), lock.record_path.open("rb") as file:
+            is_over = _is_over(file.fileno())
         if is_over:
             lock.record_path.unlink(missing_ok=True)  # it is whole: none is half written beside it
 

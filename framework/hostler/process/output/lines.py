@@ -149,7 +149,8 @@ class LineFeed:
         with self._lock:
             idle = self.idle.is_set()
             self.idle.clear()
-            self._queue = self._queue or deque()
+            if self._queue is None:
+                self._queue = deque()
             self._queue.append((lines, size))
             self._waiting += len(lines)
             self._bytes += size
