@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from child_environment import without_coverage
 
 ROOT = Path(__file__).parents[2]
 MEASURED = {"startup.py": "start-up", "idle.py": "memory", "health_cost.py": "the cost of health checks"}
@@ -18,7 +19,7 @@ MEASURED = {"startup.py": "start-up", "idle.py": "memory", "health_cost.py": "th
 
 @pytest.mark.requirement("R43")
 def test_hostlers_own_memory_does_not_grow_with_restarts_reports_and_lines(tmp_path: Path) -> None:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    env = without_coverage()
     argv = [sys.executable, str(ROOT / "tests" / "support" / "memory_program.py"), str(tmp_path)]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -28,7 +29,7 @@ def test_hostlers_own_memory_does_not_grow_with_restarts_reports_and_lines(tmp_p
 
 @pytest.mark.requirement("R43")
 def test_nothing_grows_over_300_restarts_by_the_command_and_over_a_simulated_day() -> None:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    env = without_coverage()
     argv = [sys.executable, str(ROOT / "benchmarks" / "growth.py"), "--quick"]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

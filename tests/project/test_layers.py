@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import NamedTuple
 import hostler
 import hostler_plugins
 import pytest
+from child_environment import without_coverage
 
 FRAMEWORK = Path(hostler.__file__).parent
 PLUGINS = Path(hostler_plugins.__file__).parent
@@ -205,8 +205,7 @@ HEAVY = (*ENGINE, "aiohttp", "rich", "psutil", "click", "hmac", "html", "prometh
 )
 def test_an_import_pays_only_for_what_it_names(statement: str, allowed: tuple[str, ...]) -> None:
     code = f"import sys; {statement}; print(*sorted(set(sys.modules) & {set(HEAVY)!r}))"
-    # Without coverage, which would import more.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    env = without_coverage()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert set(done.stdout.split()) <= set(allowed)
 

@@ -1,6 +1,9 @@
-"""The variables that a process really has."""
+"""The variables that a process is given, and those that it really has."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Mapping
 
 import anyio
 import psutil
@@ -15,3 +18,8 @@ async def environment_of(server: Server) -> dict[str, str]:
             await anyio.sleep(0.002)
             found = psutil.Process(server.pid).environ()
     return found
+
+
+def without_coverage(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Those for a process that is not measured: coverage imports modules, and writes a file at the end."""
+    return {name: value for name, value in environ.items() if not name.startswith("COV")}

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from child_environment import without_coverage
 from hostler_process import Configure, Run
 
 TASK = '[servers.web]\nkind = "task"\ncommand = ["true"]\n'
@@ -68,8 +69,7 @@ def test_a_call_imports_little(
     configure(text=TASK)
     program = f"import sys; from hostler.cli import main\ntry: main({words})\nexcept SystemExit: pass\n"
     argv = [sys.executable, "-c", f"{program}print(*sys.modules)"]
-    # Without coverage, which would import more.
-    env = {name: value for name, value in environ.items() if not name.startswith("COV")}
+    env = without_coverage(environ)
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=env, cwd=tmp_path)
     assert not {"click", *unneeded} & set(done.stdout.split())
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+from child_environment import without_coverage
 from cli_project import Project
 from http_pages import self_signed
 
@@ -125,7 +125,7 @@ print(tokenize.open.__name__)
 
 def test_what_could_not_be_read_is_read_when_it_is_asked_for_again() -> None:
     # Coverage has read the module by then.
-    environ = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
+    environ = without_coverage()
     argv = [sys.executable, "-c", UNREADABLE]
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["OSError", "open"]
@@ -157,8 +157,7 @@ for options in ({"host": "a"}, {"port": 0}):
 
 def test_what_msgspec_did_without_is_whole_for_others() -> None:
     argv = [sys.executable, "-c", EXTENDED]
-    # Without coverage, which would import more.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    env = without_coverage()
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=env)
     assert done.stdout.splitlines() == [
         "False True",

@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 import hostler.client
 import pytest
+from child_environment import without_coverage
 from cli_project import eventually
 from controlled import Client as Daemon
 from controlled import controlled, short_folder
@@ -509,8 +510,7 @@ def _made(build: Any) -> Any:
 
 def test_its_import_brings_no_engine_and_no_loop() -> None:
     program = "import sys; from hostler.client import Client; Client(); print(*sys.modules)"
-    # Without coverage, which would import more.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    env = without_coverage()
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -13,6 +12,7 @@ from textwrap import dedent
 import anyio
 import psutil
 import pytest
+from child_environment import without_coverage
 from hostler import (
     Duration,
     Endpoint,
@@ -225,7 +225,7 @@ def run_pytest(folder: Path, *words: str, **files: str) -> subprocess.CompletedP
         (folder / f"{name}.py").write_text(dedent(text))
 
     (folder / "pytest.ini").touch()
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    env = without_coverage()
     argv = [
         sys.executable,
         "-m",

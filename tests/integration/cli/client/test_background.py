@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from background_project import pid_of, servers, servers_pid, write
+from child_environment import without_coverage
 from cli_project import eventually
 from hostler.cli.client.transport import request
 from hostler.cli.daemon_log import LARGEST
@@ -515,8 +516,7 @@ for words in {calls}:
     with suppress(SystemExit):
         main(words)
 """
-    # Without coverage, which would import more.
-    env = {name: value for name, value in environ.items() if not name.startswith("COV")}
+    env = without_coverage(environ)
     argv = [sys.executable, "-c", f"{program}print(*sys.modules)"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=env, cwd=project)
     assert "fake  stopped" in done.stdout

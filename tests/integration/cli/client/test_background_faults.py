@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from background_project import pid_of, servers, servers_pid, write
+from child_environment import without_coverage
 from cli_project import eventually
 from hostler_process import HOSTLER, Run, server_table
 from log_files import small_disk
@@ -51,8 +52,7 @@ def test_where_a_limit_keeps_hostler_from_its_socket_up_names_the_limit(
 ) -> None:
     write(project, server_table())
     argv = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *HOSTLER, "up"]
-    # Without coverage, which could not write its own file.
-    env = {name: value for name, value in environ.items() if not name.startswith("COV")}
+    env = without_coverage(environ)
     done = subprocess.run(argv, cwd=project, env=env, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert "File too large\n  what to do: raise the limit of the size of files (ulimit -f)" in done.stderr

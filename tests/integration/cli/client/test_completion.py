@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from background_project import pid_of, servers, write
+from child_environment import without_coverage
 from cli_project import eventually
 from hostler.cli import OWN_NAMES
 from hostler.cli.client.commands import CLIENT_COMMANDS
@@ -155,7 +156,7 @@ def test_a_proposal_imports_little(project: Path, run: Run, environ: dict[str, s
     assert run("ps").returncode == 0  # the first to ask waits for an import
     program = "import sys; from hostler.cli import main; main(); print(*sys.modules)"
     asked = {"_HOSTLER_COMPLETE": "bash_complete", "COMP_WORDS": "hostler stop f", "COMP_CWORD": "2"}
-    env = {name: value for name, value in environ.items() if not name.startswith("COV")} | asked
+    env = without_coverage(environ) | asked
     argv = [sys.executable, "-c", program]
     done = subprocess.run(argv, cwd=project, env=env, capture_output=True, text=True, check=True)
     first, loaded = done.stdout.splitlines()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from child_environment import without_coverage
 from namespaces import unshared
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces of its own need root")
@@ -65,7 +66,7 @@ check_proc()
 
 def run(unshare: str, code: str, *wrapper: str) -> "subprocess.CompletedProcess[str]":
     # What becomes another user may not write the coverage of this run.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    env = without_coverage()
     return unshared([*unshare.split(), *wrapper, sys.executable, "-c", code], env)
 
 
