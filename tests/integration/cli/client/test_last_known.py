@@ -31,6 +31,8 @@ def test_the_last_state_and_crash_are_told_after_down_and_after_a_kill(project: 
     eventually(lambda: servers(run)["fake"]["generation"] == 2)
     assert run("wait").returncode == 0
     second = servers_pid(servers(run)["fake"])
+    # A state is written up to 0.2 s after it is told.
+    eventually(lambda: "fake is running" in run("explain", "fake").stdout)
 
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not psutil.pid_exists(second))
@@ -64,8 +66,8 @@ def test_a_hostler_that_nobody_can_ask_is_named(project: Path, run: Run, start: 
     write(project, server_table())
     running = start("run", "--no-control")
     running.wait_for("fake server started")
-    (row,) = last(run).values()
-    assert (row["state"], row["supervisor"]) == ("running", running.process.pid)
+    eventually(lambda: last(run)["fake"]["state"] == "running")
+    assert last(run)["fake"]["supervisor"] == running.process.pid
     assert f"by hostler (pid {running.process.pid}) without a control socket" in run("ps").stdout
 
 
