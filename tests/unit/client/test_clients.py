@@ -173,9 +173,8 @@ async def test_waiting_ends_with_its_condition_or_its_time(
         with pytest.raises(RequestRefused, match="there is no server 'x'; there are: fake"):
             await ask("wait", "x")
         async with anyio.create_task_group() as group:
-            group.start_soon(ask, "wait", "fake")
             group.start_soon(ask, "stop", "fake")
-        (row,) = await ask("wait", "fake", until="stopped")
+            (row,) = await ask("wait", "fake", until="stopped")
         assert row.state == "stopped"
         with pytest.raises(RequestRefused) as refusal:
             await ask("wait", "fake")
