@@ -62,10 +62,14 @@ def look_for_program(launch: Launch, wanted: ProgramOptions) -> None:
     wanted = _as_commanded(launch, wanted)
     if wanted.source is not None:
         source.package_folder(wanted.source)
+        if _find_bun(launch, wanted) is None:
+            Installation(launch, bun_package(), source.wanted_bun(wanted.source, launch), "bun").check()
     elif wanted.binary is not None:
         locate.given(wanted.binary, launch)
-    elif locate.search(launch) is None and wanted.install == "never":
-        raise locate.not_found(launch, wanted.version)
+    elif locate.search(launch) is None:
+        if wanted.install == "never":
+            raise locate.not_found(launch, wanted.version)
+        Installation(launch, package_names()[0], wanted.version, "opencode").check()
 
 
 def arguments(launch: Launch) -> list[str]:
@@ -140,16 +144,21 @@ async def _from_source(server: ServerView, launch: Launch, wanted: ProgramOption
 
 
 async def _bun(server: ServerView, launch: Launch, wanted: ProgramOptions, checkout: Path) -> Path:
+    if found := _find_bun(launch, wanted):
+        return found
+
+    version = source.wanted_bun(checkout, launch)
+    cache = await cache_for(server, launch)
+    return await Installation(launch, bun_package(), version, "bun", server.progress, cache).ensure()
+
+
+def _find_bun(launch: Launch, wanted: ProgramOptions) -> Path | None:
+    """The bun that is there, or None where one may be installed; else raises ProcessSpawnFailed."""
     if wanted.bun is not None:
         return source.given_bun(wanted.bun)
 
     found = source.find_bun(launch)
-    if found is None and wanted.install == "if-missing":
-        version = source.wanted_bun(checkout, launch)
-        cache = await cache_for(server, launch)
-        found = await Installation(launch, bun_package(), version, "bun", server.progress, cache).ensure()
-
-    if found is None:
+    if found is None and wanted.install == "never":
         raise source.no_bun()
 
     return found

@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio.to_thread
@@ -60,7 +60,7 @@ class Installation:
     package: str
     version: str
     name: str
-    progress: Callable[[str], None]
+    progress: Callable[[str], object] = str
     cache: Path | None = None
 
     @property
@@ -92,6 +92,15 @@ class Installation:
                 await self._install(root)
 
         return self.program
+
+    def check(self) -> None:
+        """Raise ProcessSpawnFailed where `ensure` would have to install it and finds neither npm nor bun."""
+        # Whether another user can enter hostler's cache is known at the start only: see `cache_for`.
+        is_other_user = self.launch.user is not None or self.launch.group is not None
+        caches = [self.cache, _OF_THE_SYSTEM] if is_other_user else [self.cache]
+        is_installed = any(replace(self, cache=cache).program.is_file() for cache in caches)
+        if not is_installed and not any(own_tool(name, self.launch) for name in ("npm", "bun")):
+            raise self._no_tool()
 
     def _say_waiting(self) -> None:
         self.progress(f"another hostler is installing {self.package} {self.version}")
@@ -134,12 +143,7 @@ class Installation:
             return await self._fetch_with_npm(npm, scratch)
         if bun is not None:
             return await self._fetch_with_bun(bun, scratch)
-
-        raise self._failed(
-            "neither npm nor bun is installed",
-            'install Node.js (which brings npm) or bun, or set opencode = { binary = "/path/to/opencode" }',
-            permanent=True,
-        )
+        raise self._no_tool()
 
     async def _fetch_with_npm(self, npm: Path, scratch: Path) -> Path:
         job, wanted = separate(scratch), f"{self.package}@{self.version}"
@@ -237,6 +241,13 @@ class Installation:
             name = f"bin/{self.name}"
             there = os.path.lexists(program)
             raise self._unusable(f"{name} in it is no file" if there else f"there is no {name} in it")
+
+    def _no_tool(self) -> ProcessSpawnFailed:
+        return self._failed(
+            "neither npm nor bun is installed",
+            'install Node.js (which brings npm) or bun, or set opencode = { binary = "/path/to/opencode" }',
+            permanent=True,
+        )
 
     def _changed(self) -> ProcessSpawnFailed:
         return self._failed(

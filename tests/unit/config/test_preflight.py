@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from hostler import Directories, from_dict
 from hostler.config.preflight.inspector import Inspector
 from hostler.config.preflight.observation import Observation
 from hostler.process.disk.directories import why_not_writable
+from hostler_plugins.opencode import VERSION
+from hostler_plugins.opencode.platforms import package_names
 
 PLUGIN = """
 from dataclasses import dataclass
@@ -32,7 +35,7 @@ class Careful:
 """
 
 
-def look(tmp_path: Path, server: dict[str, object]) -> list[Observation]:
+def look(tmp_path: Path, server: Mapping[str, object]) -> list[Observation]:
     (tmp_path / "careful.py").write_text(PLUGIN)
     table = {"command": ["true"], **server}
     configuration = from_dict({"servers": {"web": table}}, base=tmp_path, environ=os.environ)
@@ -112,7 +115,6 @@ def test_a_log_file_that_cannot_be_written_is_a_mistake(tmp_path: Path) -> None:
         ({}, "OpenCode is not installed"),
         ({"binary": "gone"}, "gone, is no file"),
         ({"source": "checkout"}, "is no checkout of OpenCode"),
-        ({"install": "if-missing"}, ""),
     ],
 )
 def test_an_opencode_that_is_missing_is_found_before_the_start(
@@ -120,8 +122,38 @@ def test_an_opencode_that_is_missing_is_found_before_the_start(
 ) -> None:
     server = {"command": [], "env": {"PATH": "/proc/nowhere", "HOME": str(tmp_path)}}
     seen = look(tmp_path, {**server, "plugins": {"opencode": options}})
-    assert [one.key for one in seen] == (["servers.web.plugins.opencode"] if why else [])
-    assert all(why in one.message for one in seen)
+    assert [one.key for one in seen] == ["servers.web.plugins.opencode"]
+    assert why in seen[0].message
+
+
+@pytest.mark.parametrize("options", [{}, {"source": "checkout"}])
+def test_what_is_to_be_installed_needs_npm_or_bun_before_the_start_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    (tmp_path / "checkout" / "src").mkdir(parents=True)
+    (tmp_path / "checkout" / "src" / "index.ts").touch()
+    monkeypatch.setenv("PATH", str(tmp_path / "tools"))
+    plugins = {"opencode": {"install": "if-missing", **options}}
+    server = {"command": [], "env": {"PATH": "/proc/nowhere", "HOME": str(tmp_path)}, "plugins": plugins}
+    (seen,) = look(tmp_path, server)
+    assert (seen.key, seen.severity) == ("servers.web.plugins.opencode", "mistake")
+    assert "neither npm nor bun is installed; install Node.js" in seen.message
+
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "npm").touch(mode=0o755)
+    assert look(tmp_path, server) == []
+
+
+def test_what_hostler_has_installed_before_needs_no_npm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/proc/nowhere")
+    program = tmp_path / "cache" / "opencode" / f"{package_names()[0]}@{VERSION}" / "bin" / "opencode"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    env = {"PATH": "/proc/nowhere", "HOME": str(tmp_path)}
+    plugins = {"opencode": {"install": "if-missing"}}
+    assert look(tmp_path, {"command": [], "env": env, "plugins": plugins}) == []
 
 
 def test_a_command_that_is_a_path_is_the_opencode_that_is_looked_for(tmp_path: Path) -> None:
