@@ -98,9 +98,9 @@ class WatchFiles:
                 server.start_soon(watch, over_restarts=True, while_failed=_HOPE)
 
     def check(self, spec: ServerSpec, launch: Launch) -> Iterator[str]:
-        """For `hostler check`: what there is not."""
+        """For `hostler check`: what there is not, which a start warns of, too."""
         for place in self._places(spec.cwd)[1]:
-            yield f"paths: {_nothing_at(place)}"
+            yield f"warning: paths: {_nothing_at(place)}"
 
     def _places(self, cwd: Path) -> tuple[list[Path], list[Path]]:
         """What is watched: what is there, and what is missing."""

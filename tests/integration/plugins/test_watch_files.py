@@ -355,10 +355,12 @@ async def test_nothing_to_watch_is_no_reason_not_to_start(keep: Keep, events: li
     assert len(told(events, "watch_missing")) == 1
 
 
-def test_check_finds_what_is_not_there(make_spec: MakeSpec, directories: Directories, app: Path) -> None:
+def test_check_warns_of_what_is_not_there_as_a_start_does(
+    make_spec: MakeSpec, directories: Directories, app: Path
+) -> None:
     spec = make_spec(plugins=(PluginSpec("watch-files", {"paths": ["gone", "main.py", "*.c"]}),), cwd=app)
     gone, pattern = Inspector(Configuration({"fake": spec}), directories, {}).observations()
-    assert gone.key == "servers.fake.plugins.watch-files.paths"
+    assert (gone.key, gone.severity) == ("servers.fake.plugins.watch-files.paths", "warning")
     assert gone.message == f"there is nothing to watch at {app / 'gone'}"
     assert pattern.message == (
         f"there is nothing to watch at {app / '*.c'}: name the folder, and what counts in it with "

@@ -28,7 +28,10 @@ class Careful:
             raise ProcessSpawnFailed("it is not there", hint="install it")
         if self.how == "break":
             raise KeyError("oops")
-        yield f"{spec.name} of {launch.cwd.name} has {launch.argv}"
+        if self.how == "warn":
+            yield "warning: how: it warns"
+        else:
+            yield f"{spec.name} of {launch.cwd.name} has {launch.argv}"
 
     @hookimpl
     async def on_ready(self): ...
@@ -168,6 +171,7 @@ def test_a_plugin_says_itself_what_it_misses(tmp_path: Path) -> None:
         return [(one.message, one.severity) for one in look(tmp_path, {"plugins": {"careful": plugin}})]
 
     assert said("say") == [(f"web of {tmp_path.name} has ['true']", "mistake")]
+    assert said("warn") == [("it warns", "warning")]
     assert said("raise") == [("it is not there; install it", "mistake")]
     assert said("break") == [("its check failed: KeyError: 'oops'", "warning")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
 
-from hostler.config.preflight.observation import Observation, sentence
+from hostler.config.preflight.observation import Observation, Severity, sentence
 from hostler.errors import ServerError
 from hostler.model.choices import OutputMode
 from hostler.model.launch import Launch
@@ -13,6 +13,8 @@ from hostler.model.spec import ServerSpec
 from hostler.plugins.options import option_fields
 from hostler.plugins.signatures import marked_hooks
 from hostler.text.port_arguments import named_ports
+
+_WARNING = "warning: "
 
 
 def other_port_warnings(spec: ServerSpec, plugins: Iterable[object], key: str) -> Iterator[Observation]:
@@ -62,9 +64,12 @@ def own_check_problems(plugin: object, spec: ServerSpec, launch: Launch, key: st
 
     try:
         for message in check(spec, launch):
-            name, _, rest = str(message).partition(": ")
+            text = str(message).removeprefix(_WARNING)
+            severity: Severity = "mistake" if text == str(message) else "warning"
+            name, _, rest = text.partition(": ")
             named = rest and is_dataclass(plugin) and name in option_fields(type(plugin))
-            yield Observation(f"{key}.{name}", rest) if named else Observation(key, str(message))
+            place, what = (f"{key}.{name}", rest) if named else (key, text)
+            yield Observation(place, what, severity)
     except ServerError as error:
         yield Observation(key, sentence(error))
     except Exception as error:  # noqa: BLE001 - a plugin's fault is reported, the rest is checked
