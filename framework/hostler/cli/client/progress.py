@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hostler.cli.client.daemon import ClientError, Daemon, Deadline
-from hostler.cli.client.rows import Row, select_rows, standing, state_of
+from hostler.cli.client.rows import Row, rows_to_wait_for, standing, state_of
 
 _PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
@@ -60,10 +60,7 @@ class Waiting:
 
     def _look(self) -> tuple[list[Row], str]:
         answer = self._daemon.get("/v1/servers")
-        rows: list[Row] = answer["servers"]
-        rows = (
-            select_rows(rows, self._names) if self._names else [row for row in rows if standing(row).counts]
-        )
+        rows = rows_to_wait_for(answer["servers"], self._names)
         for row in rows if self._what == "idle" else ():
             row.update(self._daemon.get(f"/v1/servers/{quoted(row['name'])}/work"))
         return rows, answer["cursor"]

@@ -19,6 +19,11 @@ def select_rows(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
     return [row for row in rows if not names or row["name"] in names]
 
 
+def rows_to_wait_for(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """Those of these names; without names, those that are wanted or were. Raises ClientError as above."""
+    return select_rows(rows, names) if names else [row for row in rows if standing(row).counts]
+
+
 def refuse_unknown(known: Sequence[str], names: Sequence[str]) -> None:
     """Raise ClientError for a name that none of the known servers has."""
     for name in names:

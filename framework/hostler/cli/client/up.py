@@ -16,7 +16,7 @@ from hostler.cli.client.daemon import (
 )
 from hostler.cli.client.environment import explained, variables_for
 from hostler.cli.client.output import Output
-from hostler.cli.client.rows import Row, is_fine, select_rows, table
+from hostler.cli.client.rows import Row, is_fine, rows_to_wait_for, table
 from hostler.cli.client.spawn import spawn
 from hostler.cli.command_line import Arguments, file_words
 from hostler.control.location import locate
@@ -73,7 +73,7 @@ def _obtain(
             rows = spawn(words_of(arguments), file, deadline, waits=_waits(arguments))
             if rows is not None:
                 there = Daemon(locate(file, os.environ), arguments.text("socket"))
-                return there, select_rows(rows, arguments.names) if rows else []
+                return there, rows_to_wait_for(rows, arguments.names) if rows else []
         # Where it was not there before, another `up` was faster.
         daemon = daemon or find_daemon(arguments)
         if daemon is None:

@@ -187,6 +187,15 @@ def test_up_starts_what_starts_by_itself_and_never_was_and_nothing_that_was_stop
         run("down")
 
 
+def test_up_counts_the_same_servers_whether_it_starts_hostler_or_finds_one(project: Path, run: Run) -> None:
+    write(project, server_table(), server_table(name="own", autostart="false"))
+    for _ in range(2):
+        answer = json.loads(run("up", "--json").stdout)
+        assert [row["name"] for row in answer["servers"]] == ["fake"]
+    run("start", "own")
+    assert "2 of 2 ready." in run("up").stdout
+
+
 def test_it_may_begin_with_nothing_started(project: Path, run: Run) -> None:
     write(project, server_table())
     up = run("up", "--no-start", "./hostler.toml")
