@@ -252,7 +252,11 @@ class SupervisedServer(ServerConditions):
     # -- changes ------------------------------------------------------------------------------
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until `condition` holds; it is looked at after every change."""
+        """Wait until `condition` holds, which it does when this returns.
+
+        It is looked at once after all changes of one turn of the event loop; `events()` also tells of a state
+        that the server only passes through.
+        """
         self.context.affinity.check()
         while not condition():
             await self._changed.wait()
