@@ -18,6 +18,7 @@ from hostler.model.launch import Launch
 from hostler.process.spawn.exits import Process
 from hostler.process.spawn.spawn import spawn
 from hostler.process.tree.terminate import kill_tree_now
+from run_marks import mark
 
 DEADLINE = 10.0
 
@@ -91,7 +92,7 @@ def start(launch: Callable[..., Launch]) -> Iterator[Callable[..., Child]]:
         out, write = os.pipe()
 
         try:
-            name = run_id or f"test-{os.getpid()}-{next(numbers)}"
+            name = mark(run_id or f"test-{next(numbers)}")  # whoever has it is ended
             process = spawn(launch(*argv, **options), run_id=name, stdout_fd=write, stderr_fd=None)
         except BaseException:
             os.close(out)

@@ -30,16 +30,18 @@ Gone: TypeAlias = Callable[[int], bool]
 Reports: TypeAlias = list[tuple[str, str]]
 PYTHON = (sys.executable, "-I", "-S", "-c")
 
-# Prints the pids of one in a session of its own, and of one that left session, parent and environment.
+# Prints the pid of one that has left its session and its parent.
 ESCAPES = """
 import os, time
+ours, theirs = os.pipe()
 if os.fork() == 0:
     os.setsid()
-    if os.fork() == 0:
-        print(os.getpid(), flush=True)
-        time.sleep(300)
-    os._exit(0)
+    if inner := os.fork():
+        os.write(theirs, str(inner).encode())
+        os._exit(0)
+    time.sleep(300)
 os.wait()
+print(os.read(ours, 10).decode(), flush=True)
 time.sleep(300)
 """
 
@@ -111,7 +113,7 @@ def watchdog() -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
 async def test_at_the_end_of_the_channel_everything_listed_dies_and_the_watchdog_ends(
     start: Start, gone: Gone
 ) -> None:
-    child = start(*PYTHON, ESCAPES, run_id=mark("guarded"))
+    child = start(*PYTHON, ESCAPES, run_id="guarded")
     inner = int(await child.line())
     with watchdog() as (process, channel):
         channel.sendall(f"add {mark('guarded')} {child.pid} {child.process.start_time}\n".encode())
@@ -124,7 +126,7 @@ async def test_at_the_end_of_the_channel_everything_listed_dies_and_the_watchdog
 async def test_a_run_that_was_not_spawned_yet_is_found_by_its_mark(start: Start, gone: Gone) -> None:
     with watchdog() as (process, channel):
         channel.sendall(f"add {mark('marked')}\n".encode())
-        child = start(*PYTHON, ESCAPES, run_id=mark("marked"))
+        child = start(*PYTHON, ESCAPES, run_id="marked")
         inner = int(await child.line())
         channel.close()
         assert gone(child.pid)
@@ -133,7 +135,7 @@ async def test_a_run_that_was_not_spawned_yet_is_found_by_its_mark(start: Start,
 
 
 async def test_a_process_without_the_mark_is_found_by_its_number(start: Start, gone: Gone) -> None:
-    child = start(*PYTHON, FORGETS_ITS_MARK, run_id=mark("forgotten"))
+    child = start(*PYTHON, FORGETS_ITS_MARK, run_id="forgotten")
     await child.line()
     with watchdog() as (process, channel):
         channel.sendall(f"add {mark('forgotten')} {child.pid} {child.process.start_time}\n".encode())
@@ -143,7 +145,7 @@ async def test_a_process_without_the_mark_is_found_by_its_number(start: Start, g
 
 
 async def test_the_session_of_a_dead_leader_is_emptied(start: Start, gone: Gone) -> None:
-    child = start(*PYTHON, LEAVES_ONE_IN_ITS_SESSION, run_id=mark("session"))
+    child = start(*PYTHON, LEAVES_ONE_IN_ITS_SESSION, run_id="session")
     inner = int(await child.line())
     await child.process.wait()
     with watchdog() as (process, channel):
@@ -155,9 +157,10 @@ async def test_the_session_of_a_dead_leader_is_emptied(start: Start, gone: Gone)
 
 async def test_what_was_removed_and_who_only_has_the_number_stays(start: Start) -> None:
     removed, reused, unlisted = (start("sleep", "300", run_id=name) for name in ("removed", "reused", "none"))
+    run = mark("removed")
     with watchdog() as (process, channel):
-        channel.sendall(f"add removed {removed.pid} {removed.process.start_time}\nremove removed\n".encode())
-        channel.sendall(f"add former {reused.pid} {reused.process.start_time - 1}\n".encode())
+        channel.sendall(f"add {run} {removed.pid} {removed.process.start_time}\nremove {run}\n".encode())
+        channel.sendall(f"add {mark('former')} {reused.pid} {reused.process.start_time - 1}\n".encode())
         channel.close()
         assert process.wait(10) == 0
         assert all(child.process.alive() for child in (removed, reused, unlisted))
@@ -165,7 +168,7 @@ async def test_what_was_removed_and_who_only_has_the_number_stays(start: Start) 
 
 async def test_lines_may_come_in_pieces_and_the_last_may_be_torn(start: Start, gone: Gone) -> None:
     reports, torn = mark("reports"), mark("torn")
-    child, other = start("sleep", "300", run_id=reports), start("sleep", "300", run_id=torn)
+    child, other = start("sleep", "300", run_id="reports"), start("sleep", "300", run_id="torn")
 
     with watchdog() as (process, channel):
         for piece in ("ad", f"d {reports[:2]}", f"{reports[2:]}\nadd {torn[:2]}", torn[2:]):
@@ -178,7 +181,7 @@ async def test_lines_may_come_in_pieces_and_the_last_may_be_torn(start: Start, g
 
 
 async def test_signals_that_end_hostler_do_not_end_it(start: Start, gone: Gone) -> None:
-    child = start("sleep", "300", run_id=mark("deaf"))
+    child = start("sleep", "300", run_id="deaf")
 
     with watchdog() as (process, channel):
         channel.sendall(f"add {mark('deaf')}\n".encode())
@@ -196,22 +199,22 @@ def ignores(pid: int, number: int) -> bool:
     return bool(int(status.partition("SigIgn:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
-async def test_its_parts_do_the_same_inside_of_another_program(start: Start) -> None:
+async def test_its_parts_do_the_same_inside_of_another_program(start: Start, gone: Gone) -> None:
     ours, theirs = socket.socketpair()
-    inside = mark("inside")
-    child, removed = start(*PYTHON, ESCAPES, run_id=inside), start("sleep", "300", run_id="removed")
+    inside, other, empty, listed = map(mark, ("inside", "other", "empty", "removed"))
+    child, removed = start(*PYTHON, ESCAPES, run_id="inside"), start("sleep", "300", run_id="removed")
     inner = int(await child.line())
 
     with ours, theirs:
-        ours.sendall(f"add {inside}\nadd other {child.pid} {child.process.start_time}\nadd x\n".encode())
-        ours.sendall(b"\nnonsense\nadd removed\nremove removed\n")
+        ours.sendall(f"add {inside}\nadd {other} {child.pid} {child.process.start_time}\n".encode())
+        ours.sendall(f"add {empty}\n\nnonsense\nadd {listed}\nremove {listed}\n".encode())
         ours.close()
         runs = program.listen(os.getppid(), theirs.fileno())
 
-    assert [(run.run_id, run.pid) for run in runs.values()] == [(inside, 0), ("other", child.pid), ("x", 0)]
+    assert [(run.run_id, run.pid) for run in runs.values()] == [(inside, 0), (other, child.pid), (empty, 0)]
     program.kill(list(runs.values()))
     assert not child.process.alive()
-    assert not psutil.pid_exists(inner) or psutil.Process(inner).status() == psutil.STATUS_ZOMBIE
+    assert gone(inner)
     assert removed.process.alive()
 
 
@@ -229,7 +232,7 @@ def test_who_is_no_child_of_hostler_any_more_has_lost_it() -> None:
 
 
 async def test_what_does_not_die_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    child = start("sleep", "300", run_id=mark("immortal"))
+    child = start("sleep", "300", run_id="immortal")
     monkeypatch.setattr(program, "_KILL_WITHIN", 0.05)
     monkeypatch.setattr(program, "end", lambda _: None)  # what hangs in the kernel cannot be made at will
     program.kill([program.Run(mark("immortal"), child.pid, child.process.start_time)])
@@ -257,7 +260,7 @@ asyncio.run(main())
 async def test_a_fork_of_hostler_that_holds_the_channel_does_not_keep_it_waiting(
     start: Start, gone: Gone, stray: Callable[[int], int]
 ) -> None:
-    child = start("sleep", "300", run_id=mark("forked"))
+    child = start("sleep", "300", run_id="forked")
     argv = [sys.executable, "-W", "ignore", "-c", FORKS_AND_DIES, mark("forked"), str(child.pid)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as host:  # noqa: ASYNC220 - it ends at once
         assert host.stdout is not None
@@ -321,7 +324,7 @@ async def test_a_watchdog_inside_a_server_of_another_hostler_carries_its_mark(
 async def test_a_lost_watchdog_is_reported_and_replaced_and_the_next_knows_the_whole_list(
     start: Start, gone: Gone
 ) -> None:
-    child = start(*PYTHON, FORGETS_ITS_MARK, run_id=mark("kept"))
+    child = start(*PYTHON, FORGETS_ITS_MARK, run_id="kept")
     await child.line()
 
     async with guarding() as (client, reports, report):
@@ -369,7 +372,7 @@ async def test_a_run_that_is_added_while_the_watchdog_is_dead_is_guarded_by_the_
         os.kill(pid, signal.SIGKILL)
         assert gone(pid)
         client.add(mark("late"), report)  # before the loop could notice
-        child = start("sleep", "300", run_id=mark("late"))
+        child = start("sleep", "300", run_id="late")
         await until(partial(replaced, client, pid))
         client._close_channel()
         assert gone(child.pid)
@@ -416,8 +419,8 @@ async def test_a_watchdog_that_cannot_be_started_again_is_reported_and_tried_aga
 
 
 async def test_closing_with_runs_on_the_list_lets_the_watchdog_end_them(start: Start) -> None:
-    child = start("sleep", "300", run_id=mark("still"))
-    other = start("sleep", "300", run_id=mark("other"))
+    child = start("sleep", "300", run_id="still")
+    other = start("sleep", "300", run_id="other")
 
     async with guarding() as (client, _, report):
         client.add(mark("still"), report)

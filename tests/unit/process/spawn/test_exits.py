@@ -13,6 +13,7 @@ from hostler.model.choices import OutputMode
 from hostler.model.launch import Launch
 from hostler.process.spawn.exits import ExitStatus, Process, open_exit_fd
 from hostler.process.spawn.spawn import spawn
+from run_marks import mark
 
 Start = Callable[..., Any]
 
@@ -153,7 +154,7 @@ async def test_no_descriptor_is_left_open(start: Start) -> None:
 
 async def test_a_process_names_itself(start: Start) -> None:
     child = start("true", run_id="abc")
-    assert repr(child.process) == f"<Process pid={child.pid} run_id=abc alive>"
+    assert repr(child.process) == f"<Process pid={child.pid} run_id={mark('abc')} alive>"
 
     await child.process.wait()
     assert "code=0" in repr(child.process)

@@ -15,6 +15,7 @@ from hostler.model.launch import Launch
 from hostler.process.spawn import exits
 from hostler.process.spawn.exits import ExitStatus
 from hostler.process.spawn.spawn import explain, spawn
+from run_marks import mark
 
 Start = Callable[..., Any]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes the user")
@@ -34,7 +35,7 @@ async def test_the_environment_is_exactly_the_one_of_the_launch(start: Start) ->
     child = start("/bin/cat", "/proc/self/environ", env={"A": "1", "B": "x=y z"}, run_id="r1")
 
     entries = (await child.text()).split("\0")
-    assert sorted(entry for entry in entries if entry) == ["A=1", "B=x=y z", "HOSTLER_RUN_ID=r1"]
+    assert sorted(entry for entry in entries if entry) == ["A=1", "B=x=y z", f"HOSTLER_RUN_ID={mark('r1')}"]
 
 
 async def test_a_nested_run_carries_the_outer_marker_too(start: Start) -> None:
@@ -43,7 +44,7 @@ async def test_a_nested_run_carries_the_outer_marker_too(start: Start) -> None:
         "/bin/cat", "/proc/self/environ", env={"HOSTLER_RUN_ID": "forged"}, host_env=host_env, run_id="r"
     )
 
-    assert await child.text() == "HOSTLER_RUN_ID=outer:r\0"
+    assert await child.text() == f"HOSTLER_RUN_ID=outer:{mark('r')}\0"
 
 
 @pytest.mark.requirement("R1")

@@ -14,6 +14,7 @@ from hostler.process.spawn.exits import ExitStatus
 from hostler.process.tree.members import Member, find_tree
 from hostler.process.tree.terminate import stop_tree
 from process_trees import ESCAPES, IGNORES_SIGTERM
+from run_marks import mark
 
 Start = Callable[..., Any]
 Gone = Callable[[int], bool]
@@ -125,7 +126,7 @@ async def test_other_servers_and_we_ourselves_are_left_alone(start: Start) -> No
 
 
 async def test_a_marker_inside_a_longer_one_is_not_taken_for_it(start: Start) -> None:
-    child, other = start("sleep", "60", run_id="a"), start("sleep", "60", run_id="ab")
+    child, other = start("sleep", "60", run_id="a"), start("sleep", "60", run_id=mark("a"))
 
     assert pids(find_tree(child.process)) == {child.pid}
     assert pids(find_tree(other.process)) == {other.pid}
@@ -133,7 +134,7 @@ async def test_a_marker_inside_a_longer_one_is_not_taken_for_it(start: Start) ->
 
 async def test_a_nested_server_belongs_to_the_outer_one_too(start: Start) -> None:
     outer = start("sleep", "60", run_id="outer")
-    inner = start("sleep", "60", run_id="inner", host_env={"HOSTLER_RUN_ID": "outer"})
+    inner = start("sleep", "60", run_id="inner", host_env={"HOSTLER_RUN_ID": mark("outer")})
 
     assert pids(find_tree(outer.process)) == {outer.pid, inner.pid}
     assert pids(find_tree(inner.process)) == {inner.pid}

@@ -25,6 +25,7 @@ from hostler.process.tree.procfs import read as read_proc
 from hostler.process.tree.terminate import stop_tree
 from hostler.process.tree.usage import tree_memory
 from namespaces import unshared
+from run_marks import mark
 
 Start = Callable[..., Any]
 
@@ -120,7 +121,7 @@ async def main():
     launch = Launch(server="a", generation=1, argv=[sys.executable, "-c", DAEMON], cwd=here,
                     env={"PATH": "/usr/bin:/bin"}, host="127.0.0.1", port=None, data_dir=here, cache_dir=here)
     out, write = os.pipe()
-    process = spawn(launch, run_id="a", stdout_fd=write, stderr_fd=write)
+    process = spawn(launch, run_id=sys.argv[1], stdout_fd=write, stderr_fd=write)
     await census.look(process)
     os.write(1, os.read(out, 100))
     print(process.pid >= 20000, len(find_tree(process, table=await census.look(process))), flush=True)
@@ -133,7 +134,8 @@ asyncio.run(main())
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a pid namespace of its own needs root")
 def test_descendants_are_found_whatever_their_numbers() -> None:
-    done = unshared(["--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", NUMBERS])
+    program = [sys.executable, "-c", NUMBERS, mark("numbers")]
+    done = unshared(["--pid", "--fork", "--mount-proc", "--kill-child", *program])
 
     assert (done.stdout, done.stderr) == ("True\nTrue 4\n() []\n", "")
 
@@ -304,7 +306,7 @@ async def test_a_program_is_waited_for_while_it_is_being_loaded(
     monkeypatch.setattr(process_table, "_has_arguments", lambda pid: not empty)
     look = read_table(child.process.start_time)
 
-    assert child.pid in [row.pid for row in look.marked("loaded", child.process.start_time)]
+    assert child.pid in [row.pid for row in look.marked(child.process.run_id, child.process.start_time)]
 
 
 async def test_where_proc_shows_no_signals_none_is_on_its_way_and_a_tree_is_stopped(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from child_environment import without_coverage
 from namespaces import unshared
+from run_marks import mark
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces of its own need root")
 
@@ -30,7 +31,7 @@ async def main():
                     env={{"PATH": "/usr/bin:/bin"}}, host="127.0.0.1", port=None,
                     data_dir=here, cache_dir=here)
     out, write = os.pipe()
-    process = spawn(launch, run_id="a", stdout_fd=write, stderr_fd=write)
+    process = spawn(launch, run_id={mark("stops")!r}, stdout_fd=write, stderr_fd=write)
     os.read(out, 100)
 
     while len(members := find_tree(process, table=await census.look(process))) < 4:
