@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from hostler.config.resolve.context import ResolveContext
 from hostler.config.resolve.control_table import ResolvedControl, read_control
 from hostler.config.resolve.cross_checks import check, with_implied_needs
 from hostler.config.resolve.defaults import Defaults, read_defaults
 from hostler.config.resolve.instantiate import TemplateInstantiator, check_defaults, check_template
 from hostler.config.resolve.listener_tables import ResolvedListener, read_listeners
-from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_header, suggest_place
+from hostler.config.resolve.server_table import read_server, suggest_header, suggest_place
 from hostler.config.resolve.templates import Template, from_template, read_templates, template_of
 from hostler.config.source.compose import Composer
 from hostler.config.source.merge import Layers
@@ -157,7 +158,7 @@ class _Loader:
             check_template(template, context, found)
 
         resolved = self._resolve(tree, templates, defaults)
-        listeners = read_listeners(tree, context.environ, found)
+        listeners = read_listeners(tree, context, found)
         control = read_control(tree, context.environ, found)
         if found.problems:
             resolved = self._valid_servers(resolved, mistakes)
@@ -175,19 +176,21 @@ class _Loader:
         self, tree: Node, templates: Mapping[str, Template], defaults: Defaults
     ) -> dict[str, ResolvedServer]:
         """Every server that can be read; what they are to each other is checked when that is all of them."""
-        found = self._found
+        found, context = self._found, self._context
         tables = dict(self._servers(tree, templates))
         nodes = {name: from_template(node, templates, found) for name, node in tables.items()}
         resolved = {
             name: _of_template(server, template_of(tables[name]))
-            for name, node in nodes.items()
-            if node is not None and (server := read_server(name, defaults.below(node), self._context, found))
+            for name, own in nodes.items()
+            if own is not None
+            and (node := defaults.below(own, context.classes))
+            and (server := read_server(name, node, context, found))
         }
 
         # One that could not be read would be unknown to whoever needs it: a mistake that is none.
         if None not in nodes.values():
             resolved = with_implied_needs(resolved, found)
-            check(resolved, found)
+            check(resolved, context.classes, found)
 
         return resolved
 

@@ -66,7 +66,7 @@ def references_of(server: ResolvedServer) -> Iterator[tuple[Node, Reference]]:
     """The references to other servers, each with the string that holds it."""
     tables = [child for key, child in server.node.value.items() if key in FILLED_AT_START]
     for node in (node for table in tables for node in table.walk(active=True)):
-        if isinstance(node.value, str):
+        if isinstance(node.value, str) and "$" in node.value:
             yield from ((node, reference) for reference in references_in(node.value))
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
@@ -49,7 +49,7 @@ def build(spec: PluginSpec) -> object:
 
     Raises PluginError when the class cannot be found, is malformed, or does not accept its options.
     """
-    plugin, problems = _built(spec)
+    plugin, problems = _built(spec, find_class)
     if problems:
         raise PluginError(
             f'{spec.noun} "{spec.name}" cannot be used:\n'
@@ -61,22 +61,22 @@ def build(spec: PluginSpec) -> object:
     return plugin
 
 
-def option_problems(spec: PluginSpec) -> list[Problem]:
+def option_problems(spec: PluginSpec, find: Callable[[PluginSpec], type] = find_class) -> list[Problem]:
     """Every mistake in a plugin's table; keys are relative to it, "" is the plugin itself.
 
     A plugin that cannot be found or is malformed is a problem too, so nothing is raised.
     """
     try:
-        return _built(spec)[1]
+        return _built(spec, find)[1]
     except PluginError as error:
         proposal = str(error.context.details.get("proposal", ""))
         hint = f"; {error.context.hint}" if error.context.hint and not proposal else ""
         return [Problem("", error.message + hint, proposal=proposal)]
 
 
-def _built(spec: PluginSpec) -> tuple[object | None, list[Problem]]:
+def _built(spec: PluginSpec, find: Callable[[PluginSpec], type]) -> tuple[object | None, list[Problem]]:
     if spec.instance is None:
-        return construct(plugin_class(spec), spec.options)
+        return construct(plugin_class(spec, find), spec.options)
     _check(spec, spec.instance)
     return spec.instance, []
 
@@ -90,12 +90,12 @@ def _check(spec: PluginSpec, plugin: object) -> None:
         check_hooks(spec.name, plugin)
 
 
-def plugin_class(spec: PluginSpec) -> type:
+def plugin_class(spec: PluginSpec, find: Callable[[PluginSpec], type] = find_class) -> type:
     """Find the class of a plugin or listener; raises PluginError unless it is a dataclass that can be called.
 
     A plugin has `eq=False` and a hook, a listener has `listen`.
     """
-    class_ = find_class(spec)
+    class_ = find(spec)
     if not dataclasses.is_dataclass(class_):
         raise PluginError(
             f'{spec.noun} "{spec.name}": {class_.__qualname__} is no dataclass',

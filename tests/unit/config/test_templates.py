@@ -446,6 +446,15 @@ def test_a_program_may_give_a_list(write: Write) -> None:
     assert templates["t"]("a", run=["x", "$y"]).command == ("x", "$$y")
 
 
+def test_a_program_gets_a_plugin_as_its_file_is_by_then(write: Write, tmp_path: Path) -> None:
+    make = load(write("a.toml", TEMPLATE + RIGHT), environ=ENVIRON).templates["app"]
+    assert make("new", folder="work", port=5).plugins[0].options["count"] == 5
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(plugin.read_text().replace("count:", "amount:"))
+    told = 'servers.new.plugins.first.count: unknown option; did you mean "amount"?'
+    assert mistakes(lambda: make("new", folder="work", port=5)) == [told]
+
+
 def test_a_template_that_is_not_sound_makes_no_servers_and_is_told_once(write: Write) -> None:
     text = "[templates.t]\nparameters = { a = {} }\n[servers.a]\ntemplate = { use = 't', b = 1 }\n"
     assert len(mistakes(lambda: load(write("a.toml", text)))) == 1

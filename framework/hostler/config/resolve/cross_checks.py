@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from hostler.errors import PluginError, Problem
+from hostler.config.resolve.context import PluginClasses
+from hostler.errors import Problem
 from hostler.model.choices import Kind
 from hostler.model.graph import add_needs, references_of
 from hostler.model.interpolation import Reference
@@ -17,36 +18,37 @@ from hostler.model.spec import PluginSpec, ServerSpec
 from hostler.model.validation import ResolvedServer, Servers, check_between, check_values
 
 
-def check(servers: Servers, found: Diagnostics) -> None:
+def check(servers: Servers, classes: PluginClasses, found: Diagnostics) -> None:
     """Note what does not fit together."""
     for server in servers.values():
-        check_alone(server, found)
+        check_alone(server, classes, found)
     check_between(servers, found)
 
 
 def problems_of(specs: Iterable[ServerSpec]) -> list[Problem]:
     """What does not fit together in what a program made."""
-    found, servers = Diagnostics(), {spec.name: ResolvedServer.of(spec) for spec in specs}
+    found, classes = Diagnostics(), PluginClasses()
+    servers = {spec.name: ResolvedServer.of(spec) for spec in specs}
     for server in servers.values():
-        _check_command(server, found)
+        _check_command(server, classes, found)
         check_values(server, found)
     check_between(servers, found)
     return found.problems
 
 
-def check_alone(server: ResolvedServer, found: Diagnostics) -> None:
+def check_alone(server: ResolvedServer, classes: PluginClasses, found: Diagnostics) -> None:
     """Note what does not fit together within one server."""
-    _check_command(server, found)
+    _check_command(server, classes, found)
     check_values(server, found)
-    _check_plugins(server, found)
+    _check_plugins(server, classes, found)
 
 
 # -- plugins ---------------------------------------------------------------------------------------
 
 
-def _check_command(server: ResolvedServer, found: Diagnostics) -> None:
+def _check_command(server: ResolvedServer, classes: PluginClasses, found: Diagnostics) -> None:
     """Note a server that nothing could be run for."""
-    if server.spec.command or any(_may_supply_command(plugin) for plugin in server.spec.plugins):
+    if server.spec.command or any(map(_may_supply_command, map(classes.known, server.spec.plugins))):
         return
     table = server.node.value
     # Without a readable `command` or `plugins` nobody knows whether there is a command.
@@ -61,37 +63,26 @@ def _may_hold_command(key: str, node: Node) -> bool:
     return bool(likely(key, ("command",))) or foreign_words.gives_command(key) or "command" in node.table
 
 
-def _may_supply_command(plugin: PluginSpec) -> bool:
-    class_ = class_of(plugin)
+def _may_supply_command(class_: type | None) -> bool:
     return class_ is None or hasattr(class_, "pre_spawn")
 
 
-def _check_plugins(server: ResolvedServer, found: Diagnostics) -> None:
+def _check_plugins(server: ResolvedServer, classes: PluginClasses, found: Diagnostics) -> None:
     """Note plugins that cannot do anything for a server without a port: its start would only fail later."""
     if server.spec.port is not None:
         return
     why = "this is a task" if server.spec.kind is Kind.TASK else "port = false"
     for plugin in server.spec.plugins:
-        if needs_port(plugin):
+        if needs_port(plugin, classes):
             node = server.at("plugins").value[plugin.name]
             found.add(node, f"{plugin.name} needs a server with a port, and there is none ({why})")
 
 
-def needs_port(plugin: PluginSpec) -> bool:
+def needs_port(plugin: PluginSpec, classes: PluginClasses) -> bool:
     """Whether the class of a plugin says so, or names the options that would do instead of its port."""
-    needs = getattr(class_of(plugin), "needs_port", False)
+    needs = getattr(classes.known(plugin), "needs_port", False)
     others = (needs,) if isinstance(needs, str) else needs
     return not any(name in plugin.options for name in others) if isinstance(others, tuple) else bool(others)
-
-
-def class_of(plugin: PluginSpec) -> type | None:
-    """The class, None where there is none: that is reported at the plugin's own line."""
-    from hostler.plugins.discovery import find_class  # noqa: PLC0415 - imports what only servers with plugins need
-
-    try:
-        return find_class(plugin)
-    except PluginError:
-        return None
 
 
 # -- references to other servers -------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hostler.config.resolve.cross_checks import class_of, needs_port
+from hostler.config.resolve.context import PluginClasses
+from hostler.config.resolve.cross_checks import needs_port
 from hostler.config.source.merge import merge
 from hostler.model.choices import Kind, RestartMode
 from hostler.model.interpolation import MalformedReference, Reference, names
@@ -22,11 +23,11 @@ class Defaults(Struct, frozen=True):
 
     body: Node | None = None
 
-    def below(self, server: Node) -> Node:
+    def below(self, server: Node, classes: PluginClasses) -> Node:
         """The table of a server laid over what applies to it; its own keys are never left out."""
         if self.body is None or not isinstance(server.value, dict):
             return server
-        return merge(_applicable(moved(self.body, server.key), server), server)
+        return merge(_applicable(moved(self.body, server.key), server, classes), server)
 
 
 def read_defaults(tree: Node, found: Diagnostics) -> Defaults:
@@ -57,7 +58,7 @@ def check_keys(table: Node, found: Diagnostics) -> None:
                 found.unknown(node, name, IN_DEFAULTS)
 
 
-def _applicable(defaults: Node, server: Node) -> Node:
+def _applicable(defaults: Node, server: Node, classes: PluginClasses) -> Node:
     """The defaults without what means nothing for this server and would only be a mistake in it."""
     own = merge(defaults, server).value
     is_task = "kind" in own and own["kind"].value == Kind.TASK.value
@@ -72,7 +73,7 @@ def _applicable(defaults: Node, server: Node) -> Node:
         table["restart"] = replace(restart, value=_of_a_task(restart.value))
     for key in ("env", "plugins"):
         if key in table and isinstance(table[key].value, dict):
-            table[key] = _meaningful(table[key], server, key, has_port)
+            table[key] = _meaningful(table[key], server, key, has_port, classes)
     return replace(defaults, value=table)
 
 
@@ -81,7 +82,7 @@ def _of_a_task(restart: dict[str, Node]) -> dict[str, Node]:
     return {key: child for key, child in restart.items() if key != "policy" or child.value != always}
 
 
-def _meaningful(table: Node, server: Node, key: str, has_port: bool) -> Node:
+def _meaningful(table: Node, server: Node, key: str, has_port: bool, classes: PluginClasses) -> Node:
     """The variables, or plugins, without those that need what this server cannot have: a port, or itself."""
     name = server.key.rpartition(".")[2].strip('"')
     own = server.value[key].table if key in server.value else {}
@@ -95,7 +96,7 @@ def _meaningful(table: Node, server: Node, key: str, has_port: bool) -> Node:
                 _refers_to_itself(child, name)
                 or (
                     not has_port
-                    and (_refers_to_port(child) or (key == "plugins" and _is_for_port(entry, child)))
+                    and (_refers_to_port(child) or (key == "plugins" and _is_for_port(entry, child, classes)))
                 )
             )
         },
@@ -119,8 +120,8 @@ def _references(node: Node) -> list[str]:
         return []
 
 
-def _is_for_port(name: str, node: Node) -> bool:
+def _is_for_port(name: str, node: Node, classes: PluginClasses) -> bool:
     """Whether a plugin does nothing for a server without a port: it checks, or finds, one."""
     use = node.table["use"].value if "use" in node.table else None
     plugin = PluginSpec(name, dict(node.table), use if isinstance(use, str) else None)
-    return needs_port(plugin) or hasattr(class_of(plugin), "parse_port")
+    return needs_port(plugin, classes) or hasattr(classes.known(plugin), "parse_port")

@@ -7,9 +7,10 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hostler.config.resolve.context import ResolveContext
 from hostler.config.resolve.cross_checks import check_alone
 from hostler.config.resolve.defaults import Defaults
-from hostler.config.resolve.server_table import ResolveContext, read_server, suggest_place
+from hostler.config.resolve.server_table import read_server, suggest_place
 from hostler.config.resolve.templates import Template
 from hostler.errors import InvalidConfiguration
 from hostler.model.interpolation import escape
@@ -31,15 +32,16 @@ class TemplateInstantiator(Struct, frozen=True):
 
         Raises InvalidConfiguration with every mistake that was found.
         """
-        found = Diagnostics(suggest_place)
+        # The classes are looked for anew: their files may have changed since this configuration was read.
+        found, context = Diagnostics(suggest_place), ResolveContext(self.context.environ, self.context.folder)
         place = Place(None, None, Path.cwd())
         given = _literal(parse_tree(parameters, lambda _: place, key="template"))
         values = self.template.values(given.value, given, found)
         if values is not None:
-            node = self.defaults.below(self.template.filled(below("servers", name), values, found))
-            server = read_server(name, node, self.context, found)
+            own = self.template.filled(below("servers", name), values, found)
+            server = read_server(name, self.defaults.below(own, context.classes), context, found)
             if server is not None:
-                check_alone(server, found)
+                check_alone(server, context.classes, found)
 
         # A program asks for this server to run it: a variable that is not set is a mistake at once.
         if found.problems or found.unset or values is None or server is None:

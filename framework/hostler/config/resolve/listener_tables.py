@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
+from hostler.config.resolve.context import ResolveContext
 from hostler.config.resolve.interpolation import Names, fill
 from hostler.config.resolve.plugin_tables import is_off, read_plugin
 from hostler.model.dataclass import dataclass
@@ -21,7 +21,7 @@ class ResolvedListener:
     spec: ListenerSpec
 
 
-def read_listeners(tree: Node, environ: Mapping[str, str], found: Diagnostics) -> dict[str, ResolvedListener]:
+def read_listeners(tree: Node, context: ResolveContext, found: Diagnostics) -> dict[str, ResolvedListener]:
     """The listeners that are switched on, by name; mistakes go to the findings."""
     table = tree.value.get("listeners")
     if table is None:
@@ -30,16 +30,16 @@ def read_listeners(tree: Node, environ: Mapping[str, str], found: Diagnostics) -
         found.expected(table, "a table of listeners, [listeners]")
         return {}
     return {
-        name: _read(name, node, environ, found)
+        name: _read(name, node, context, found)
         for name, node in table.value.items()
         if not is_off(ListenerSpec(name, {}), node, found)
     }
 
 
-def _read(name: str, node: Node, environ: Mapping[str, str], found: Diagnostics) -> ResolvedListener:
-    known, before = Names(environ, may_lack=True), len(found.unset)
+def _read(name: str, node: Node, context: ResolveContext, found: Diagnostics) -> ResolvedListener:
+    known, before = Names(context.environ, may_lack=True), len(found.unset)
     # As the options of all plugins they are templates, in which what was filled in is escaped.
     node = fill(node, known, found, keep=lambda _: False)
-    spec = read_plugin(ListenerSpec, name, node, environ, found)
+    spec = read_plugin(ListenerSpec, name, node, context, found)
     unset = tuple(found.unset[before:])
     return ResolvedListener(node, replace(spec, secrets=frozenset(known.secrets), unset=unset))

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from msgspec.structs import replace
 
+from hostler.config.resolve.context import ResolveContext
 from hostler.errors import PluginError, Problem
 from hostler.model.interpolation import escape, expand, names
 from hostler.model.schema import foreign_words
@@ -24,7 +25,7 @@ from hostler.model.spec import PluginSpec, replace_unchecked
 Spec = TypeVar("Spec", bound=PluginSpec)
 
 
-def read_plugins(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> tuple[PluginSpec, ...] | None:
+def read_plugins(node: Node, found: Diagnostics, context: ResolveContext) -> tuple[PluginSpec, ...] | None:
     """The plugins that are switched on, in order; mistakes go to the findings."""
     if not isinstance(node.value, dict):
         named = node.value if isinstance(node.value, list) else [node]
@@ -33,7 +34,7 @@ def read_plugins(node: Node, found: Diagnostics, environ: Mapping[str, str]) -> 
         found.expected(node, f"a table of plugins{example and f', such as {{ {example} }}'}")
         return None
     return tuple(
-        read_plugin(PluginSpec, name, child, environ, found)
+        read_plugin(PluginSpec, name, child, context, found)
         for name, child in node.value.items()
         if not _is_key_of_server(name, child, node, found)
         and not is_off(bare(PluginSpec, name), child, found)
@@ -93,18 +94,16 @@ def _meant_options(spec: PluginSpec, node: Node) -> str:
     return f", such as {example}" if example else ""
 
 
-def read_plugin(
-    kind: type[Spec], name: str, node: Node, environ: Mapping[str, str], found: Diagnostics
-) -> Spec:
+def read_plugin(kind: type[Spec], name: str, node: Node, context: ResolveContext, found: Diagnostics) -> Spec:
     """The spec of one plugin that is switched on; mistakes go to the findings."""
-    use = _use(node.value["use"], environ, found) if "use" in node.value else None
+    use = _use(node.value["use"], context.environ, found) if "use" in node.value else None
     spec: Spec = bare(kind, name)  # type: ignore[arg-type]  # every class is hashable
     spec = replace_unchecked(spec, options=_options(node, plain), use=use)
-    filled = map_secrets(node, spec, lambda table: _read_secret(table, environ, found))
+    filled = map_secrets(node, spec, lambda table: _read_secret(table, context.environ, found))
     if filled is not node:
         node, spec = filled, replace_unchecked(spec, options=_options(filled, plain))
     if not found.has_problem(node):
-        found.problems.extend(_problems(node, spec))
+        found.problems.extend(_problems(node, spec, context.classes.find))
     return spec
 
 
@@ -127,14 +126,14 @@ def is_file(use: str) -> bool:
     return place.endswith(".py") or "/" in place
 
 
-def _problems(node: Node, spec: PluginSpec) -> list[Problem]:
+def _problems(node: Node, spec: PluginSpec, find: Callable[[PluginSpec], type]) -> list[Problem]:
     """What the plugin says of its options, with the place of each."""
     from hostler.plugins.options import option_problems  # noqa: PLC0415 - imports what only servers with plugins need
 
-    said = option_problems(spec)
+    said = option_problems(spec, find)
     if said and any(child.source_text is not None for child in node.walk()):
         # What a plugin says may quote an option, and so the value of a variable.
-        said = _without_values(said, option_problems(_unfilled(node, spec)), node)
+        said = _without_values(said, option_problems(_unfilled(node, spec), find), node)
     return [_placed(problem, node) for problem in said]
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from hostler.config.resolve.context import ResolveContext
 from hostler.config.resolve.interpolation import Names, fill, fill_env, is_known_at_start
 from hostler.config.resolve.plugin_tables import read_plugins
 from hostler.model.choices import Kind
@@ -28,13 +28,6 @@ from hostler.model.spec import ServerSpec, replace_unchecked
 from hostler.model.validation import ResolvedServer
 
 _DEFAULT_HOST = "127.0.0.1"
-
-
-class ResolveContext(Struct, frozen=True):
-    """What a server's table is read in: the environment, and where it works when it has no `cwd`."""
-
-    environ: Mapping[str, str]
-    folder: Path
 
 
 def read_server(name: str, node: Node, context: ResolveContext, found: Diagnostics) -> ResolvedServer | None:
@@ -137,11 +130,11 @@ def _fields(context: ResolveContext) -> dict[str, Reader]:
         "cwd": path,
         "env": variables,
         "env_file": env_files,
-        "plugins": read_plugins,
     }
     return {
         **readers(SERVER_KEYS),
         **{name: partial(read, environ=context.environ) for name, read in located.items()},
+        "plugins": partial(read_plugins, context=context),
         "template": lambda _node, _found: None,  # what it gives stands in the table already
     }
 

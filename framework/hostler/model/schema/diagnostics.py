@@ -64,7 +64,7 @@ class Diagnostics:
 
     def has_problem(self, node: Node) -> bool:
         """Whether a mistake was found at a value or below it."""
-        return any(child.key in self._keys for child in node.walk())
+        return bool(self._keys) and any(child.key in self._keys for child in node.walk())
 
     def expected(self, node: Node, what: str, *, proposal: str = "") -> None:
         """Note a value that is not what is allowed."""
