@@ -70,6 +70,10 @@ class ProcessHandles:
                 self._refused.add(member)
                 self._on_refused(member.pid)
 
+    def living(self) -> list[Member]:
+        """Those whose end has not come yet, wherever they are now."""
+        return [one for one in {*self._fds, *self._without_fd} if is_alive(one.pid, one.start_time)]
+
     def release(self, member: Member) -> None:
         """Close the descriptor of one member."""
         fd = self._fds.pop(member)

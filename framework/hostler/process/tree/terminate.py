@@ -154,7 +154,7 @@ class _TreeStop(Struct, frozen=True):
         """Who is there; that nobody is, is believed when nothing was started meanwhile."""
         members: list[Member] = []
         if self.snapshot.shows_nobody(self.process):
-            return members
+            return self.handles.living()
         try:
             for _ in range(MOST_LOOKS):
                 table = await self.snapshot.look(self.process)
@@ -166,7 +166,7 @@ class _TreeStop(Struct, frozen=True):
 
         if not members:  # reaped here too: under load the loop may not have come to its exit yet
             self.process.alive()
-        return members
+        return members or self.handles.living()
 
 
 def _look_now(process: Process, known: Iterable[Member]) -> list[Member]:

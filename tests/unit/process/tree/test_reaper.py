@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 
@@ -100,6 +101,43 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+STOPS = """
+import asyncio, os, pathlib, sys
+from hostler.model.launch import Launch
+from hostler.process.system import Processes
+
+async def main():
+    processes, here = Processes(), pathlib.Path("/")
+    processes.adopt_orphans()
+    launch = Launch(server="a", generation=1, argv=["sleep", "60"], cwd=here, env={"PATH": "/usr/bin:/bin"},
+                    host="127.0.0.1", port=None, data_dir=here, cache_dir=here)
+    process = processes.spawn(launch, run_id="run-of-a", stdout_fd=1, stderr_fd=2)
+    print("started", flush=True)
+    sys.stdin.readline()
+    print(await processes.stop(process, grace=0.2))
+
+asyncio.run(main())
+"""
+
+
+def test_what_is_found_while_the_server_lives_is_ended_though_it_descends_from_somebody_else() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as hostler:
+        assert hostler.stdout is not None
+        assert hostler.stdout.readline() == "started\n"
+        stays = ["sh", "-c", "trap '' TERM; echo; while :; do sleep 1; done"]
+        elsewhere = subprocess.Popen(stays, stdout=subprocess.PIPE, env={"HOSTLER_RUN_ID": "run-of-a"})
+        try:
+            assert elsewhere.stdout is not None
+            assert elsewhere.stdout.readline() == b"\n"
+            assert hostler.communicate("stop\n", 30)[0] == "()\n"
+            assert elsewhere.wait(5) == -signal.SIGKILL
+        finally:
+            elsewhere.kill()
+            elsewhere.communicate()
 
 
 def test_a_look_at_all_processes_is_taken_only_for_an_orphan_that_may_be_the_dead_servers() -> None:
