@@ -7,18 +7,28 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from hostler.process.tree.procfs import folder, links, list_folders, parse_stat, read, read_fields, read_stat
+from hostler.process.tree.procfs import (
+    folder,
+    links,
+    list_children_of,
+    list_folders,
+    parse_stat,
+    read,
+    read_fields,
+    read_stat,
+)
 from hostler.process.tree.run_mark import limit_mark, read_mark
 
 MARKER = "HOSTLER_RUN_ID"
 _KERNEL_THREAD, _SIGNALED = 0x00200000, 0x400  # PF_KTHREAD, PF_SIGNALED of include/linux/sched.h
 _DEAD = {b"Z", b"X", b"x"}
 _LOADING, _LOADING_AT_MOST = 0.001, 20
+_NOT_SHOWN = (FileNotFoundError, ProcessLookupError, PermissionError)
 _NEVER = -1.0  # older than everything: threads of the kernel, and zombies
 MOST_LOOKS = 20
 
@@ -118,6 +128,16 @@ def read_table(
     return Table(_rows_elsewhere())  # pragma: other-system
 
 
+def read_subtrees(roots: Callable[[], Iterable[int]]) -> Table | None:
+    """Look at some processes and all that descend from them; None where these change meanwhile.
+
+    Raises OSError where the children of a process are not listed. Linux only.
+    """
+    pids = set[int]()
+    table = Table(_rows_below(roots, pids))
+    return table if _descendants(roots()) == pids else None
+
+
 def until_settled() -> Iterator[None]:
     """Look as often as something was started during the look, and might have been born behind it."""
     for _ in range(MOST_LOOKS):
@@ -174,12 +194,34 @@ def _rows(since: float, seen: dict[int, tuple[int, float]], but: Collection[int]
         if known != inode or started >= since:
             try:
                 row = _row(pid, path, read(f"{path}/stat"))
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
+            except _NOT_SHOWN:
                 continue
             started = _NEVER if row is None else row.start_time
             if row is not None:
                 yield row
         seen[pid] = inode, started
+
+
+def _rows_below(roots: Callable[[], Iterable[int]], pids: set[int]) -> Iterator[Row]:
+    # Within the look, which counts the forks from its begin on.
+    pids |= _descendants(roots())
+    for pid in pids:
+        with suppress(*_NOT_SHOWN):
+            path = folder(pid)
+            if (row := _row(pid, path, read(f"{path}/stat"))) is not None:
+                yield row
+
+
+def _descendants(roots: Iterable[int]) -> set[int]:
+    """These processes and all below them."""
+    found, waiting = set[int](), [*roots]
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found:
+            found.add(pid)
+            with suppress(*_NOT_SHOWN):
+                waiting += list_children_of(pid)
+    return found
 
 
 def _row(pid: int, path: str, stat: bytes) -> Row | None:

@@ -60,6 +60,13 @@ def list_children() -> list[int]:
     return [int(pid) for pid in read(f"{_ROOT}/self/task/{os.getpid()}/children").split()]
 
 
+def list_children_of(pid: int) -> list[int]:
+    """The children of any process, of all its threads. Raises OSError where it is gone, or hidden from us."""
+    threads = f"{_ROOT}/{pid}/task"
+    with os.scandir(threads) as entries:
+        return [int(child) for one in entries for child in _children_of_thread(one.path)]
+
+
 def links(path: str, parent: int, group: int, session: int) -> tuple[int, int, int]:
     """The parent, process group and session that stand in a folder, as they are called here."""
     depth = _depth(os.getpid())
@@ -123,6 +130,13 @@ def doubt() -> str:
         )
 
     return ""
+
+
+def _children_of_thread(path: str) -> list[bytes]:
+    try:
+        return read(f"{path}/children").split()
+    except (FileNotFoundError, ProcessLookupError):  # it ended, and another one has its children
+        return []
 
 
 @lru_cache(maxsize=1)

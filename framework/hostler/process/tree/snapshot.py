@@ -6,13 +6,14 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 
 from hostler.concurrency.threads import run_in_thread
 from hostler.process.spawn.cgroups import pids_in
 from hostler.process.spawn.exits import Process
-from hostler.process.tree.process_table import Table, read_row, read_table
-from hostler.process.tree.procfs import list_children
+from hostler.process.tree.process_table import Table, read_row, read_subtrees, read_table
+from hostler.process.tree.procfs import doubt, list_children
 from hostler.process.tree.run_mark import limit_mark, read_mark
 
 
@@ -38,7 +39,7 @@ class ProcessTableSnapshot:
 
     def shows_nobody(self, process: Process) -> bool:
         """Whether a dead server has certainly left nobody, by our children alone; False where unknown."""
-        if self._helpers is None or not process.reaped or pids_in(process.cgroup):
+        if not self._has_left_all_to_us(process):
             return False
         if process.reaped_at < self._nobody_at:
             return True  # hundreds that end together cost a few looks at hundreds of children, not hundreds
@@ -48,7 +49,7 @@ class ProcessTableSnapshot:
         try:
             # Who ended under our eyes may have left a child that was not in the list yet.
             while (children := set(list_children())) != seen:
-                if not all(self._is_foreign(pid) for pid in children - self._leaders.keys()):
+                if any(True for _ in self._unknown(children)):
                     return False
                 seen = children
         except OSError:
@@ -56,14 +57,22 @@ class ProcessTableSnapshot:
         self._nobody_at = begun
         return True
 
-    def _is_foreign(self, pid: int) -> bool:
-        """Whether a child of ours is known to be no member of a dead server's tree."""
+    def _has_left_all_to_us(self, process: Process) -> bool:
+        """Whether all that a server may have left descends from us, where we see it."""
+        adopts = self._helpers is not None and process.reaped
+        return adopts and not pids_in(process.cgroup) and not doubt()
+
+    def _unknown(self, children: Collection[int]) -> Iterator[int]:
+        """Those of our children that may be members of a dead server's tree. Raises OSError."""
         assert self._helpers is not None
-        # Servers have sessions of their own: in ours are the companion and what plugins start.
-        if pid in self._helpers() or read_row(pid) is None or os.getsid(pid) == os.getsid(0):
-            return True
-        mark = read_mark(pid)
-        return bool(mark) and any(limit_mark(one.run_id) == mark for one in self._leaders.values())
+        helpers, own_session, marks = self._helpers(), os.getsid(0), set[int]()
+        for pid in set(children) - self._leaders.keys():
+            # Servers have sessions of their own: in ours are the companion and what plugins start.
+            if pid in helpers or read_row(pid) is None or os.getsid(pid) == own_session:
+                continue
+            marks = marks or {limit_mark(one.run_id) for one in self._leaders.values()}
+            if read_mark(pid) not in marks:
+                yield pid
 
     def _forget_reaped(self) -> None:
         """Forget the leaders whose pids may be those of others by now."""
@@ -104,10 +113,20 @@ class ProcessTableSnapshot:
 
     def _read(self, asked: list[Process]) -> Table:
         self._forget_reaped()
+        if all(map(self._has_left_all_to_us, asked)) and (table := self._read_left(asked)):
+            return table
         others = self._leaders.keys() - {process.pid for process in asked}
         table = read_table(min(process.start_time for process in asked), self._seen, others)
         table.spare(self._leaders)
         return table
+
+    def _read_left(self, dead: list[Process]) -> Table | None:
+        """Look at what descends from our unknown children alone; None where it cannot be told for certain."""
+        # And at who has the number of a dead server by now: the session of that number is not the server's.
+        numbers = [process.pid for process in dead]
+        with suppress(OSError):
+            return read_subtrees(lambda: [*self._unknown(list_children()), *numbers])
+        return None
 
 
 def _read_all(since: float, seen: dict[int, tuple[int, float]]) -> Table:

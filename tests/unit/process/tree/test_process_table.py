@@ -17,6 +17,7 @@ from hostler.process.tree.process_table import (
     find_marks,
     is_dying,
     read_row,
+    read_subtrees,
     read_table,
     start_time,
     until_settled,
@@ -47,6 +48,28 @@ if higher:
     print(lower < 1000 and higher == 30000, flush=True)
 time.sleep(60)
 """
+
+
+FORKS_IN_A_THREAD = """
+import subprocess, threading, time
+def work():
+    child = subprocess.Popen(["sh", "-c", "setsid sleep 60 & echo $!; wait"], stdout=subprocess.PIPE)
+    print(child.pid, child.stdout.readline().decode(), flush=True)
+    time.sleep(60)
+threading.Thread(target=work).start()
+time.sleep(60)
+"""
+
+
+async def test_what_descends_from_a_process_is_read_alone_whichever_thread_started_it(start: Start) -> None:
+    other, server = start("sleep", "60"), start(sys.executable, "-c", FORKS_IN_A_THREAD)
+    below = {int(pid) for pid in (await server.line()).split()}
+    table = read_subtrees(lambda: [server.pid])
+    assert table is not None
+    assert set(table.rows) == {server.pid, *below}
+
+    roots = iter([[server.pid], [server.pid, other.pid]])
+    assert read_subtrees(lambda: next(roots)) is None
 
 
 def test_a_name_with_parentheses_and_spaces_does_not_confuse(tmp_path: Path) -> None:

@@ -90,12 +90,14 @@ async def main():
     processes.watchdog.add("other", print)
     # The shell waits for what it substitutes: after that the orphan is ours.
     leaves = "pid=$(setsid env -i sleep 60 > /dev/null & echo $!); echo $pid; exec sleep 60"
+    deeper = "setsid sh -c 'setsid env -i sleep 60 & echo $!; wait' & exec sleep 60"
     other, orphan = start("b", leaves)
     alone, _ = start("c", "echo $$; exec sleep 60")
     print(*await kill(alone), os.waitpid(orphan, os.WNOHANG))
     server, left = start("a", leaves)
-    left_nothing, looked = await kill(server)
-    print(left_nothing, looked > 0, os.waitpid(left, 0)[1], other.alive(), os.waitpid(orphan, os.WNOHANG))
+    print(*await kill(server), os.waitpid(left, 0)[1], other.alive(), os.waitpid(orphan, os.WNOHANG))
+    server, left = start("d", deeper)
+    print(*await kill(server), os.path.exists(f"/proc/{left}/exe"))
     print((await kill(other))[0], os.waitpid(orphan, 0)[1])
     processes.watchdog.close()
 
@@ -140,10 +142,10 @@ def test_what_is_found_while_the_server_lives_is_ended_though_it_descends_from_s
             elsewhere.communicate()
 
 
-def test_a_look_at_all_processes_is_taken_only_for_an_orphan_that_may_be_the_dead_servers() -> None:
+def test_what_a_dead_server_left_is_found_below_our_own_children_without_a_look_at_all_processes() -> None:
     result = subprocess.run([sys.executable, "-c", LEAVES], capture_output=True, text=True, check=False)
 
-    killed = "() 0 (0, 0)\n() True 15 True (0, 0)\n() 15\n"
+    killed = "() 0 (0, 0)\n() 0 15 True (0, 0)\n() 0 False\n() 15\n"
     assert (result.stdout, result.stderr) == (killed, "")
 
 
