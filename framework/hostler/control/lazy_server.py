@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
+
+import anyio
 
 from hostler.control.shortage import NO_DESCRIPTOR
 
@@ -21,15 +24,17 @@ _LOG = logging.getLogger("hostler.control")
 _REFUSE_SECONDS = 1.0
 _PATIENCE = 10.0
 _REST = 0.1
+_PIECE = 4096  # of a request: where memory is short, much more may not be had
 _PROBLEM = (
     b'{"type":"/problems/internal","title":"hostler failed","status":500,'
-    b'"detail":"hostler cannot answer; its log has the reason"}'
+    b'"detail":"hostler cannot answer; its log has the reason",'
+    b'"hint":"kill %d stops its servers and ends it"}'
 )
 # By hand, as nothing is there that would make it.
 _FAILED = (
     b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%s"
-) % (len(_PROBLEM), _PROBLEM)
+)
 
 
 class LazyServer:
@@ -115,9 +120,13 @@ class LazyServer:
 
 async def _refuse(connection: socket.socket) -> None:
     """Read the request, as closing before that would take the answer away from the client."""
-    loop = asyncio.get_running_loop()
-    with connection, suppress(OSError, TimeoutError):
+    problem = _PROBLEM % os.getpid()
+    with connection, suppress(OSError, TimeoutError, MemoryError):
         connection.setblocking(False)
         async with asyncio.timeout(_REFUSE_SECONDS):
-            await loop.sock_recv(connection, 65_536)
-            await loop.sock_sendall(connection, _FAILED)
+            # Not sock_recv of the loop, which imports ssl: there may be no memory for that.
+            await anyio.wait_readable(connection)
+        with suppress(BlockingIOError):
+            while connection.recv(_PIECE):
+                pass
+        connection.send(_FAILED % (len(problem), problem))

@@ -404,16 +404,22 @@ def test_what_cannot_be_loaded_to_answer_is_told_and_stands_in_the_log(
     project: Path, run: Run, environ: dict[str, str], tmp_path: Path
 ) -> None:
     write(project, TASK)
-    (tmp_path / "broken" / "aiohttp").mkdir(parents=True)
-    (tmp_path / "broken" / "aiohttp" / "__init__.py").write_text("raise ImportError('half installed')")
+    (tmp_path / "broken").mkdir()
+    for module in ("aiohttp", "ssl"):
+        (tmp_path / "broken" / f"{module}.py").write_text("raise ImportError('half installed')")
     # A task that is completed at once is reported without HTTP.
     assert run("up", env=environ | {"PYTHONPATH": str(tmp_path / "broken")}).returncode == 0
-    ps = run("ps")
-    assert ps.returncode == 5
-    assert ps.stderr.endswith("hostler cannot answer; its log has the reason\n")
+    pid = int(json.loads(run("ps", "--all", "--json").stdout)["daemons"][0]["pid"])
+    for command in ("ps", "down"):
+        refused = run(command)
+        assert refused.returncode == 5
+        assert refused.stderr == (
+            "hostler cannot answer; its log has the reason\n"
+            f"  what to do: kill {pid} stops its servers and ends it\n"
+        )
     (log,) = (tmp_path / "data").rglob("daemon.log")
     assert "ImportError: half installed" in log.read_text()
-    os.kill(int(json.loads(run("ps", "--all", "--json").stdout)["daemons"][0]["pid"]), signal.SIGTERM)
+    os.kill(pid, signal.SIGTERM)
     eventually(lambda: run("ps").returncode == 3)
 
 
