@@ -26,6 +26,7 @@ MUCH = 16 * 1024
 FLUSH_DELAY = 0.05
 """Seconds after which an end that may begin a secret is given out."""
 
+_LITTLE, _MEMORY_REST = 4096, 0.1
 
 Command: TypeAlias = Callable[[ReaderLease], None]
 
@@ -163,14 +164,21 @@ class ReaderThread:
         selector = self._selector
         assert selector is not None
 
-        while not self._closing.is_set():
-            for key, _ in selector.select(self._next_flush()):
-                self._serve_one(key, lease)
-                if lease.expired:
-                    return
-            self._flush(lease)
+        while not self._closing.is_set() and not lease.expired:
+            try:
+                self._serve_ready(selector, lease)
+            except (
+                MemoryError
+            ):  # without this thread all children would hang at full pipes, and their stops too
+                time.sleep(_MEMORY_REST)
+                self._wake_up()  # for a command that was cut short
+
+    def _serve_ready(self, selector: selectors.BaseSelector, lease: ReaderLease) -> None:
+        for key, _ in selector.select(self._next_flush()):
+            self._serve_one(key, lease)
             if lease.expired:
                 return
+        self._flush(lease)
 
     def _serve_one(self, key: selectors.SelectorKey, lease: ReaderLease) -> None:
         pipe: Pipe | None = key.data
@@ -195,7 +203,7 @@ class ReaderThread:
         """Read what is there, within a bound; True at the end of the stream."""
         for size in READ_SIZES:
             try:
-                data = os.read(pipe.fd, size)
+                data = _read_some(pipe.fd, size)
             except BlockingIOError:
                 return False
             if not data:
@@ -269,3 +277,10 @@ class ReaderThread:
         self._lease = ReaderLease(self._start_watching)
         self._wake_up()
         self._serve(self._lease)
+
+
+def _read_some(fd: int, size: int) -> bytes:
+    try:
+        return os.read(fd, size)
+    except MemoryError:
+        return os.read(fd, _LITTLE)

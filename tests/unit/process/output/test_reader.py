@@ -12,6 +12,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio import to_thread
 from hostler.model.values import StreamName
 from hostler.process.output.capture import OutputReader
 from hostler.secrets.masking import Masker
@@ -32,11 +33,15 @@ class Bucket:
 
 
 class Shortage:
-    """Refuses threads or selectors while it lasts; the real limits would stop the test's own, too."""
+    """Refuses threads, selectors or memory while it lasts; the real limits would stop the test's own, too.
+
+    `memory` is how many bytes a read of the output may take, and `refused` tells that one was refused.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.threads = self.selectors = False
-        start, selector = threading.Thread.start, selectors.DefaultSelector
+        self.memory, self.refused = 1 << 20, threading.Event()
+        start, selector, read = threading.Thread.start, selectors.DefaultSelector, os.read
 
         def start_or_refuse(thread: threading.Thread) -> None:
             if self.threads and thread.name == "hostler-output":
@@ -48,6 +53,13 @@ class Shortage:
                 raise OSError(errno.EMFILE, "Too many open files")
             return selector()
 
+        def read_or_refuse(fd: int, size: int) -> bytes:
+            if size > self.memory and threading.current_thread().name == "hostler-output":
+                self.refused.set()
+                raise MemoryError
+            return read(fd, size)
+
+        monkeypatch.setattr(os, "read", read_or_refuse)
         monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
         monkeypatch.setattr("hostler.process.output.reader.selectors.DefaultSelector", make_or_refuse)
 
@@ -102,3 +114,21 @@ async def test_output_is_read_as_soon_as_somebody_can(shortage: Shortage, what: 
 
     assert sink.data == b"here again\n"
     assert (sink.closed, refused.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("memory", [4096, 0])
+async def test_output_is_read_in_small_pieces_where_memory_is_short_and_goes_on_where_there_was_none(
+    shortage: Shortage, memory: int
+) -> None:
+    sink, reader = Bucket(), OutputReader()
+    capture = reader.open(generation=1, masker=Masker(), sinks=[sink], on_trouble=lambda *_: None)
+    shortage.memory = memory
+    os.write(capture.write_fd("stdout") or -1, b"x" * 50_000)
+    capture.close_write_fds()
+    with anyio.fail_after(10):
+        await to_thread.run_sync(shortage.refused.wait)
+        shortage.memory = memory or 1 << 20
+        assert await capture.drained(5)
+        await capture.close()
+    reader.close()
+    assert len(sink.data) == 50_000
