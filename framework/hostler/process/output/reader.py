@@ -167,9 +167,8 @@ class ReaderThread:
         while not self._closing.is_set() and not lease.expired:
             try:
                 self._serve_ready(selector, lease)
-            except (
-                MemoryError
-            ):  # without this thread all children would hang at full pipes, and their stops too
+            except MemoryError:
+                # Without this thread all children would hang at full pipes, and their stops too.
                 time.sleep(_MEMORY_REST)
                 self._wake_up()  # for a command that was cut short
 
