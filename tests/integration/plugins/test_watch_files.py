@@ -236,7 +236,7 @@ def program(directories: Directories, events: list[Event], app: Path) -> Callabl
 
 
 async def saved_until(server: Server, app: Path, text: str, state: State) -> None:
-    """Save it until that is seen: nobody tells when the watch has begun."""
+    """Save it until that is seen: nobody tells when the watch has begun. Many saves would slow it down."""
     seen = False
 
     def look() -> bool:
@@ -250,7 +250,7 @@ async def saved_until(server: Server, app: Path, text: str, state: State) -> Non
     while not watching.done():
         number += 1
         save(app, f"{text}\n# {number}")
-        await asyncio.wait({watching}, timeout=0.2)
+        await asyncio.wait({watching}, timeout=0.1 * 2**number)
 
 
 async def test_after_a_broken_save_the_mended_file_starts_it_anew_with_a_full_budget(
