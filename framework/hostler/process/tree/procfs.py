@@ -81,14 +81,21 @@ def read(path: str) -> bytes:
     # Not Path.read_bytes, which takes twice as long: a look at the process table reads hundreds.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = piece = os.read(fd, _CHUNK)
+        data = piece = _read_piece(fd)
         # What is shorter was all, without a read that returns nothing: /proc gives out whole pages.
         while len(piece) >= _SHORT:
-            piece = os.read(fd, _CHUNK)
+            piece = _read_piece(fd)
             data += piece
         return data
     finally:
         os.close(fd)
+
+
+def _read_piece(fd: int) -> bytes:
+    try:
+        return os.read(fd, _CHUNK)
+    except MemoryError:
+        return os.read(fd, _SHORT)
 
 
 def read_fields(path: str) -> dict[bytes, bytes]:

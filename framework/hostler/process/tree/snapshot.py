@@ -104,7 +104,7 @@ class ProcessTableSnapshot:
         waiting = [answer for _, answer in asked if not answer.done()]  # else it is cancelled
         try:
             table = self._read([process for process, _ in asked])
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             for answer in waiting:
                 answer.set_exception(error)
         else:

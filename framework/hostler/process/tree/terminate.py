@@ -161,7 +161,7 @@ class _TreeStop(Struct, frozen=True):
                 members = find_tree(self.process, self.handles.members, table)
                 if members or table.is_settled():
                     break
-        except OSError:
+        except (OSError, MemoryError):
             return _leader(self.process)
 
         if not members:  # reaped here too: under load the loop may not have come to its exit yet
@@ -177,7 +177,7 @@ def _look_now(process: Process, known: Iterable[Member]) -> list[Member]:
 
 
 def _leader(process: Process) -> list[Member]:
-    # With no descriptor left to look with, the leader can be reached at least; its end frees some.
+    # With no descriptor or memory left to look with, the leader can be reached at least; its end frees some.
     return [Member(process.pid, process.start_time)] if process.alive() else []
 
 

@@ -88,6 +88,24 @@ async def test_the_processes_of_former_runs_are_not_kept_where_orphans_are_adopt
     assert sys.getrefcount(process) == before
 
 
+async def test_a_look_takes_little_memory_and_who_waits_for_it_is_told_where_there_is_none(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, snapshot, read, most = start("sleep", "60"), ProcessTableSnapshot(), os.read, 1024
+
+    def read_or_refuse(fd: int, size: int) -> bytes:
+        if size > most:
+            raise MemoryError
+        return read(fd, size)
+
+    with monkeypatch.context() as patched, anyio.fail_after(5):
+        patched.setattr(os, "read", read_or_refuse)
+        assert server.pid in (await snapshot.look(server.process)).rows
+        most = 0
+        with pytest.raises(MemoryError):
+            await snapshot.look(server.process)
+
+
 async def test_the_memory_of_many_is_measured_without_holding_up_the_loop(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
