@@ -88,6 +88,19 @@ async def test_the_processes_of_former_runs_are_not_kept_where_orphans_are_adopt
     assert sys.getrefcount(process) == before
 
 
+async def test_our_children_are_not_believed_to_be_all_where_proc_hides_other_users(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot, process = ProcessTableSnapshot(), start("true").process
+    snapshot.note_adopting(tuple)
+    await process.wait()
+    assert snapshot.shows_nobody(process)
+    # To mount such a /proc takes root; that it is noticed is a test of procfs.
+    monkeypatch.setattr("hostler.process.tree.snapshot.doubt", lambda: "hidepid")
+    assert not snapshot.shows_nobody(process)
+    assert os.getpid() in (await snapshot.look(process)).rows
+
+
 async def test_a_look_takes_little_memory_and_who_waits_for_it_is_told_where_there_is_none(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
