@@ -42,7 +42,8 @@ def plain(*events: Event, debug: bool = False, quiet: bool = False) -> list[str]
     out = io.StringIO()
     view = PlainView(ONE, out, debug=debug, quiet=quiet)
     for event in events:
-        view.show(event)
+        if not view.ignores(event):
+            view.show(event)
     return out.getvalue().splitlines()
 
 
@@ -111,15 +112,17 @@ def test_debug_tells_health_and_endpoints_too() -> None:
     ]
 
 
-def test_what_never_started_has_not_crashed(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("quiet", [False, True])
+def test_what_never_started_has_not_crashed(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
     told = plain(
         state(State.CRASHED, State.STARTING, reason="no folder"),
         state(State.BACKOFF, State.CRASHED, reason="no folder"),
         RestartScheduled(server="web", generation=1, used=1, allowed=1, delay=0.5, first_start=True),
         state(State.CRASHED, State.STARTING, reason="no folder"),
         state(State.FAILED, State.CRASHED, error="web: no folder\n  what to do: make it"),
+        quiet=quiet,
     )
-    assert told == ["web server not started: no folder", "web server: try 2 of 2 in 0.5 s"]
+    assert told == ([] if quiet else ["web server not started: no folder", "web server: try 2 of 2 in 0.5 s"])
     assert capsys.readouterr().err == "web server not started: no folder\n  what to do: make it\n"
 
 

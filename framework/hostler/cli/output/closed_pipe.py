@@ -59,6 +59,8 @@ class PipeSafeView(View):
 
     def show(self, event: Event) -> None:
         """Show an event; one for which a restart would wait soon, and all else after it."""
+        if self.view.ignores(event):
+            return
         match event:
             case Exited() | CrashRecorded() | RestartScheduled():
                 self._show_soon(event)

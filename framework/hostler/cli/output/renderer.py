@@ -61,8 +61,8 @@ class EventRenderer:
 
     def render(self, event: Event) -> Rendered | None:
         """Render an event, or return None when it is not for people."""
+        self.note(event)
         if isinstance(event, StateChanged):
-            self._states[event.server] = event.state
             return self._render_state(event)
         if isinstance(event, Spawned) and not self._debug:
             return self._render_log_file(event)
@@ -75,6 +75,17 @@ class EventRenderer:
             text += "".join(f"\n    {name}={value}" for name, value in event.env.items())
 
         return Rendered(text, log_level(event))
+
+    def note(self, event: Event) -> None:
+        """Take note of an event that is not rendered: how later ones are depends on it."""
+        if not isinstance(event, StateChanged):
+            return
+        self._states[event.server] = event.state
+        # What failed before the spawn has not crashed: there was no process.
+        if event.state is State.CRASHED and event.previous is State.STARTING:
+            self._not_started.add(event.server)
+        elif event.state not in {State.BACKOFF, State.FAILED}:
+            self._not_started.discard(event.server)
 
     def prefix(self, server: str) -> str:
         """What stands before a line of a server's output, as wide for all servers: "web   | "."""
@@ -126,7 +137,7 @@ class EventRenderer:
     def _render_state(self, event: StateChanged) -> Rendered | None:
         name, level = self._label(event), log_level(event)
 
-        if not self._was_started(event):
+        if event.server in self._not_started:
             return self._render_failed_start(name, event, level)
         if event.reason == COMPLETED:
             return Rendered(f"{name} completed", level) if event.state is State.STOPPED else None
@@ -140,14 +151,6 @@ class EventRenderer:
             State.FAILED: f"{name} failed: {_error_of(event)}",
         }
         return Rendered(words[event.state], level) if event.state in words else None
-
-    def _was_started(self, event: StateChanged) -> bool:
-        """Whether there was a process: what failed before the spawn has not crashed."""
-        if event.state is State.CRASHED and event.previous is State.STARTING:
-            self._not_started.add(event.server)
-        elif event.state not in {State.BACKOFF, State.FAILED}:
-            self._not_started.discard(event.server)
-        return event.server not in self._not_started
 
     def _render_failed_start(self, name: str, event: StateChanged, level: int) -> Rendered | None:
         """One line, once it is decided what follows."""

@@ -12,6 +12,7 @@ from hostler.cli.output.renderer import EventRenderer, lines_missed
 from hostler.cli.run_options import ViewOptions
 from hostler.cli.safe_streams import raw_stream
 from hostler.events.events import Event, Progress
+from hostler.events.messages import log_level
 from hostler.events.serialization import to_json
 from hostler.model.spec import Configuration
 from hostler.model.values import Line
@@ -26,6 +27,10 @@ class View:
 
     def show_start(self, file: object) -> None:
         """Show that hostler begins, with the configuration of this file."""
+
+    def ignores(self, event: Event) -> bool:
+        """Whether nothing is to be shown of an event, which is taken note of then."""
+        return False
 
     def show(self, event: Event) -> None:
         """Show an event."""
@@ -63,6 +68,13 @@ class PlainView(View):
     def learn_names(self, configuration: Configuration) -> None:
         """Learn what to call the servers of a configuration."""
         self._renderer.learn_names(configuration)
+
+    def ignores(self, event: Event) -> bool:
+        """Whether it is quiet, and the event no failure: a stop of hundreds has three for each."""
+        ignored = self._quiet and log_level(event) < logging.ERROR
+        if ignored:
+            self._renderer.note(event)
+        return ignored
 
     def show(self, event: Event) -> None:
         """Write the event, if it is for people."""
