@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from typing import TypeAlias
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from hostler.model.dataclass import dataclass
 from hostler.model.interpolation import (
     PARTS,
     InterpolationError,
@@ -39,8 +38,7 @@ def is_known_at_start(name: str) -> bool:
     return name in _OWN_ADDRESS or Reference.parse(name) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """What `${...}` can mean: the environment, and what is known of the server around it.
 
     `secrets` gathers what was filled in for names of secrets. `may_lack`: a variable that is not set is no
@@ -51,7 +49,7 @@ class Names:
     server: Mapping[str, str] = field(default_factory=dict)
     has_port: bool = True
     may_lack: bool = False
-    secrets: set[str] = field(default_factory=set, repr=False, compare=False)
+    secrets: set[str] = field(default_factory=set)
 
     def value(self, name: str, node: Node) -> str | None:
         """The value of a name where it stands in `node`, None where it has none."""
