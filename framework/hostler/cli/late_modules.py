@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import Any
 
 _TLS = frozenset({"ssl", "asyncio.sslproto"})
-# Of urllib.parse, linecache, subprocess, msgspec and uuid.
-_OTHERS = frozenset({"ipaddress", "tokenize", "locale", "textwrap", "platform"})
+# Of urllib.parse, linecache, subprocess, msgspec and uuid; and what msgspec makes JSON Schemas with.
+_OTHERS = frozenset({"ipaddress", "tokenize", "locale", "textwrap", "platform", "msgspec.inspect"})
 _NOT_IN_CODE = frozenset({"__path__", "__file__", "__cached__"})  # the import itself asks for them
 
 
