@@ -19,7 +19,6 @@ from hostler.config.load import load_resolved
 from hostler.errors import InvalidConfiguration, Problem
 from hostler.files.bounded_read import STDIN
 from hostler.model.choices import InputMode, Kind
-from hostler.model.dataclass import others_generated_late
 from hostler.model.graph import require_variables, with_needed
 from hostler.model.spec import Configuration, ServerSpec
 
@@ -56,9 +55,8 @@ def _run(
     reached: ControlOptions | None,
 ) -> int:
     """Supervise the servers until the end of the run; the exit code."""
-    with tls_in_annotations(), others_generated_late():
-        import anyio._backends._asyncio  # noqa: PLC0415 - with the engine
-        import anyio.streams.tls  # noqa: F401, PLC0415
+    with tls_in_annotations():
+        import anyio.streams.tls  # noqa: F401, PLC0415 - with the engine
         from anyio import connect_tcp  # noqa: F401, PLC0415 - it is imported late, and needs ssl, too
 
     from hostler.cli.output.views import make_view  # noqa: PLC0415 - the engine is imported when it is needed

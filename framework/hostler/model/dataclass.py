@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import MISSING, Field, FrozenInstanceError, fields
-from dataclasses import dataclass as dataclass_now
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 Method = Callable[..., Any]
-_OPTIONS = {"eq", "frozen", "kw_only", "repr", "slots"}
 _INIT_VAR = dataclasses._FIELD_INITVAR  # type: ignore[attr-defined]  # noqa: SLF001 - nothing public tells
 
 
@@ -136,7 +133,7 @@ def _dataclass(kind: Any = None, /, *, frozen: bool = False, **options: bool) ->
     frozen_bases = [one for one in params if one.frozen]
     # It generates the methods of a frozen class in any case, and refuses to mix such classes with others.
     _mark(frozen_bases, frozen=False)
-    made = dataclass_now(**wanted | {"init": False, "repr": False, "eq": False})(kind)
+    made = dataclasses.dataclass(**wanted | {"init": False, "repr": False, "eq": False})(kind)
     _mark([*frozen_bases, *([made.__dataclass_params__] if frozen else [])], frozen=True)
     _refuse_unknown(made)
     for name, method in _methods(made, wanted, frozen=frozen):
@@ -170,30 +167,6 @@ def _methods(kind: type, wanted: Mapping[str, bool], *, frozen: bool) -> Iterato
     if frozen:
         yield from (("__setattr__", _refuse), ("__delattr__", _refuse))
         yield from (("__getstate__", _state), ("__setstate__", _restore))
-
-
-@contextmanager
-def others_generated_late() -> Iterator[None]:
-    """Let the dataclasses of another package, imported inside, generate their methods late where they can.
-
-    anyio's twenty take 3 ms of a start, and few of them are used. No other thread may import meanwhile.
-    """
-    setattr(dataclasses, "dataclass", _late_or_now)  # noqa: B010 - as above
-    try:
-        yield
-    finally:
-        setattr(dataclasses, "dataclass", dataclass_now)  # noqa: B010
-
-
-def _late_or_now(kind: Any = None, /, **options: bool) -> Any:
-    if kind is None:
-        return partial(_late_or_now, **options)
-    words = str([getattr(one, "__annotations__", "") for one in kind.__mro__])
-    values = [one for one in vars(kind).values() if isinstance(one, Field)]
-    is_known = (
-        options.keys() <= _OPTIONS and "InitVar" not in words and all(one.hash is None for one in values)
-    )
-    return (_dataclass if is_known else dataclass_now)(kind, **options)
 
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import FrozenInstanceError, InitVar, field, fields, replace
 from typing import Any, ClassVar
 
 import pytest
-from hostler.model.dataclass import dataclass, others_generated_late
+from hostler.model.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,33 +127,3 @@ def test_what_it_would_ignore_is_refused() -> None:
         with_init_var()
     with pytest.raises(TypeError, match="Wrong.name: field"):
         with_hash()
-
-
-def test_those_of_another_package_are_late_where_nothing_of_them_would_be_ignored() -> None:
-    at_once = dataclasses.dataclass
-    with others_generated_late():
-
-        @dataclasses.dataclass(eq=False)
-        class Simple:
-            name: str
-
-        @dataclasses.dataclass
-        class WithInitVar:
-            child: InitVar[int]
-            size: int = 1
-
-        @dataclasses.dataclass(frozen=True)
-        class WithHash:
-            name: str
-            passing: str = field(default="", hash=False)
-
-        @dataclasses.dataclass(order=True)
-        class Ordered:
-            size: int
-
-    assert not inspect.isfunction(vars(Simple)["__init__"])
-    assert Simple("a").name == "a"
-    assert WithInitVar(2).size == 1
-    assert hash(WithHash("a", "b")) == hash(WithHash("a"))
-    assert Ordered(1) < Ordered(2)
-    assert dataclasses.dataclass is at_once
