@@ -12,7 +12,8 @@ class DesiredState:
 
     `planned` says that the next start is a planned restart, over which plugins are kept;
     `accepts_commands` that a supervisor carries commands out; `completed` that the task has done its work;
-    `suspended_for` names the needed servers with which it comes back.
+    `until_reloaded` that it is down only until a reload has changed it; `suspended_for` names the needed
+    servers with which it comes back.
     """
 
     def __init__(self) -> None:
@@ -22,6 +23,7 @@ class DesiredState:
         self.planned = False
         self.accepts_commands = False
         self.completed = False
+        self.until_reloaded = False
         self.suspended_for = _NONE
         self._start_requested = Flag()
 
@@ -44,13 +46,18 @@ class DesiredState:
     def up(self, *, starts: bool, planned: bool | None = None) -> None:
         """Want it up; with `starts` there is no run that could fulfil it, so one has to begin."""
         self.is_up, self.stop_reason, self.suspended_for = True, "", _NONE
+        self.until_reloaded = False
         self.planned = self.planned if planned is None else planned
         if starts:
             self.completed = False
             self._start_requested.set()
 
-    def down(self, generation: int, reason: str) -> None:
-        """Want it down: this run ends, even if it is wanted up again at once."""
+    def down(self, generation: int, reason: str, *, until_reloaded: bool = False) -> None:
+        """Want it down: this run ends, even if it is wanted up again at once.
+
+        With `until_reloaded` it is to be up again after that, unless it was wanted down before.
+        """
+        self.until_reloaded = until_reloaded and (self.is_up or self.until_reloaded)
         # A start that is requested before the run has ended cannot revoke this: its generation is on record.
         self.is_up, self.stop_reason, self.suspended_for = False, reason, _NONE
         self.stop_requested_for, self.planned = generation, False

@@ -59,14 +59,16 @@ class SupervisedServer(ServerConditions):
         self.ask_up()
         await self._until_spawned(after=self.generation - under_way)
 
-    async def stop(self, *, force: bool = False) -> None:
+    async def stop(self, *, force: bool = False, until_reloaded: bool = False) -> None:
         """Ask for the server to be down and wait until nothing of it is left; `force` skips the grace period.
+
+        With `until_reloaded` a reload starts it again, unless another command decides otherwise meanwhile.
 
         Raises ForceKillTimeout, with the pids, when something outlives SIGKILL, and ServerError when hostler
         itself failed in the stop.
         """
         stopped = self.stop_condition()  # before the request: a start that follows must not hide this stop
-        self.ask_down()
+        self.ask_down(until_reloaded=until_reloaded)
         if force and self.run is not None:
             self.run.forced.set()
         await self.until(stopped)
@@ -200,10 +202,10 @@ class SupervisedServer(ServerConditions):
 
         self._notify()
 
-    def ask_down(self, stop_reason: str = "") -> None:
+    def ask_down(self, stop_reason: str = "", *, until_reloaded: bool = False) -> None:
         """Want it down; this run ends, even if it is wanted up again at once."""
         self.context.affinity.check()
-        self.desired.down(self.generation, stop_reason)
+        self.desired.down(self.generation, stop_reason, until_reloaded=until_reloaded)
         if self.state.at_rest:
             self.plugin_tasks.end()
         self._notify()

@@ -15,6 +15,7 @@ import anyio
 import anyio._backends._asyncio  # or the first start in a process would import it, for two thirds of its time
 from anyio.abc import TaskGroup
 
+from hostler.concurrency.flag import Flag
 from hostler.engine.lifecycle import Lifecycle
 from hostler.engine.server import SupervisedServer
 from hostler.events.events import Event
@@ -203,14 +204,14 @@ class ServerRegistry(Mapping[str, SupervisedServer]):
         for server in self.servers.values():
             server.desired.accept_commands(takes_commands)
 
-    async def stop(self, names: Iterable[str], *, force: bool = False) -> None:
+    async def stop(self, names: Iterable[str], *, force: bool = False, until_reloaded: bool = False) -> None:
         """Stop these, each after those that need it; raises the first error when all have been tried."""
         chosen = [self[name] for name in names]
-        dependents: dict[str, list[SupervisedServer]] = {server.name: [] for server in chosen}
+        stops = {server: _Stop(server, force, until_reloaded) for server in chosen}
         for other in () if force else chosen:
-            for name in dependents.keys() & other.needs:
-                dependents[name].append(other)
-        await all_of(partial(_stop_one, server, dependents[server.name], force) for server in chosen)
+            for server in stops.keys() & other.needs.values():
+                stops[server].dependents.append(stops[other])
+        await all_of(stop.run for stop in stops.values())
 
     async def finish_tasks(self) -> None:
         """Let plugins' tasks take the last events of their servers, within a bounded time."""
@@ -247,12 +248,29 @@ async def _within(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]])
         await work()
 
 
-async def _stop_one(server: SupervisedServer, dependents: Sequence[SupervisedServer], force: bool) -> None:
-    """Stop it when those that need it are at rest; not when one of them is started again meanwhile."""
-    for other, rested in [(other, other.stop_condition()) for other in dependents]:
-        await other.until(rested)
-    if not any(other.desired.is_up and not other.is_settled() for other in dependents):
-        await server.stop(force=force)
+class _Stop:
+    """One of several servers that are stopped together; `tried` tells that its own stop is over."""
+
+    def __init__(self, server: SupervisedServer, force: bool, until_reloaded: bool) -> None:
+        self.dependents: list[_Stop] = []
+        self._server = server
+        self._force, self._until_reloaded = force, until_reloaded
+        self.tried = Flag()
+
+    async def run(self) -> None:
+        """Stop it once that was tried with those that need it; not when one of them is wanted up again."""
+        try:
+            for other in self.dependents:
+                # Not for its rest: it runs on where one that needs it was started again meanwhile.
+                await other.tried.wait()
+            if not any(other.is_wanted() for other in self.dependents):
+                await self._server.stop(force=self._force, until_reloaded=self._until_reloaded)
+        finally:
+            self.tried.set()
+
+    def is_wanted(self) -> bool:
+        """Whether it was started again meanwhile."""
+        return self._server.desired.is_up and not self._server.is_settled()
 
 
 async def all_of(calls: Iterable[Callable[[], Awaitable[None]]]) -> None:

@@ -178,12 +178,14 @@ class Reloader:
                 hint=f"remove {', '.join(others)} first",
             )
 
-    async def _stop(self, names: Iterable[str], *, leaving: Iterable[str] = ()) -> None:
+    async def _stop(
+        self, names: Iterable[str], *, leaving: Iterable[str] = (), until_reloaded: bool = False
+    ) -> None:
         """Stop these; those that are leaving take no commands any more, unless they cannot be stopped."""
         for name in leaving:
             self._registry[name].desired.accept_commands(False)
         try:
-            await self._registry.stop(names)
+            await self._registry.stop(names, until_reloaded=until_reloaded)
         except ServerError:
             for name in leaving:
                 self._registry[name].desired.accept_commands(self._is_open())
@@ -263,17 +265,17 @@ class Reloader:
 
     async def _stop_changed(self, changes: Changes) -> None:
         """Stop what is removed or changed. If something cannot be stopped, start again what was up."""
-        up = [name for name in (*changes.removed, *changes.restarted) if _is_up(self._registry[name])]
-
+        names = [*changes.removed, *self._busy(changes)]
         try:
-            await self._stop([*changes.removed, *self._busy(changes)], leaving=changes.removed)
+            await self._stop(names, leaving=changes.removed, until_reloaded=True)
             # Somebody may start one again while the others stop.
             while busy := self._busy(changes):
-                await self._stop(busy)
+                await self._stop(busy, until_reloaded=True)
         except ServerError:
-            for name in up if self._is_open() else ():
-                if self._registry[name].status.unkillable is None:
-                    self._registry[name].ask_up()
+            changed = [self._registry[name] for name in (*changes.removed, *changes.changed)]
+            for server in filter(_is_up, changed) if self._is_open() else ():
+                if server.status.unkillable is None:
+                    server.ask_up()
             raise
 
     def _busy(self, changes: Changes) -> list[str]:
@@ -289,7 +291,8 @@ class Reloader:
     def _start(self, changes: Changes) -> None:
         """Start what is new or was up, and what had failed only because that was down."""
         registry = self._registry
-        started = [*changes.restarted, *(name for name in changes.added if registry[name].spec.autostart)]
+        restarted = [name for name in changes.changed if _is_up(registry[name])]
+        started = [*restarted, *(name for name in changes.added if registry[name].spec.autostart)]
 
         for name in changes.added:
             registry[name].notice(SERVER_ADDED, "added")
@@ -301,9 +304,9 @@ class Reloader:
                 started.append(name)
 
         for name in started:
-            registry[name].ask_up(planned=name in changes.restarted)
+            registry[name].ask_up(planned=name in restarted)
 
 
 def _is_up(server: SupervisedServer) -> bool:
-    """Whether it is wanted up, or is a task that was and has completed: changed, it runs again."""
-    return server.desired.is_up or server.completed
+    """Whether it is wanted up, if only after a reload, or is a task that has completed: it runs again."""
+    return server.desired.is_up or server.desired.until_reloaded or server.completed

@@ -263,6 +263,55 @@ async def test_a_start_while_a_reload_stops_it_does_not_run_what_was(
         assert psutil.Process(server.pid).environ()["A"] == "new"
 
 
+async def test_a_stop_while_a_reload_stops_it_is_the_last_command(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    spec = make_spec("--term-delay", "0.3")
+    async with Supervisor(spec, directories=directories) as supervisor:
+        await ready(supervisor)
+        server = supervisor["fake"]
+        reload = asyncio.create_task(supervisor.reload(replace(spec, title="Other")))
+        await server.until(lambda: server.state is State.STOPPING)
+        await server.stop()
+        await reload
+        assert (server.state, server.spec.title, server.generation) == (State.STOPPED, "Other", 1)
+        assert server.is_settled()
+
+
+async def test_what_is_started_while_a_reload_stops_others_runs_after_it_as_it_is_then(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    slow, late = make_spec("--term-delay", "0.5", name="slow"), make_spec(name="late", autostart=False)
+    async with Supervisor([slow, late], directories=directories) as supervisor:
+        await supervisor["slow"].wait_ready()
+        changed = [replace(spec, env={"A": "new"}) for spec in (slow, late)]
+        reload = asyncio.create_task(supervisor.reload(changed))
+        await supervisor["slow"].until(lambda: supervisor["slow"].state is State.STOPPING)
+        await supervisor["late"].start()
+        assert not reload.done()
+        await reload
+        await ready(supervisor)
+        assert psutil.Process(supervisor["late"].pid).environ()["A"] == "new"
+
+
+async def test_a_start_in_a_chain_that_a_reload_stops_holds_it_up_for_no_longer_than_its_stop(
+    make_spec: MakeSpec, directories: Directories
+) -> None:
+    db, web = make_spec(name="db"), make_spec(name="web", needs=("db",))
+    app = make_spec("--term-delay", "0.3", name="app", needs=("web",))
+    async with Supervisor([db, web, app], directories=directories) as supervisor:
+        await ready(supervisor)
+        changed = [replace(spec, env={"A": "new"}) for spec in (db, web, app)]
+        for stopping in (lambda: supervisor.reload(changed), supervisor.stop):
+            task = asyncio.create_task(stopping())
+            await supervisor["app"].until(lambda: supervisor["app"].state is State.STOPPING)
+            supervisor["app"]._engine.ask_up()
+            with anyio.fail_after(20):
+                await task
+            await ready(supervisor)
+        assert {psutil.Process(pid).environ()["A"] for pid in pids(supervisor).values()} == {"new"}
+
+
 async def test_reloads_that_come_together_follow_one_another(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
@@ -301,7 +350,7 @@ async def test_what_cannot_be_stopped_keeps_its_place_and_all_comes_back(
         await ready(supervisor)
         error = ForceKillTimeout("processes outlive SIGKILL: 1", server="stuck")
 
-        async def stop(*, force: bool = False) -> None:
+        async def stop(**_: bool) -> None:
             raise error
 
         server = supervisor["stuck"]
