@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ KEYCTL, ADD_KEY = {"x86_64": (250, 248), "aarch64": (219, 217)}.get(os.uname().m
 CALL = "import ctypes, os, sys\ncall = ctypes.CDLL(None).syscall\n"
 ROOT = f"{CALL}call({KEYCTL}, 1, b'roots'); call({ADD_KEY}, b'user', b'key-of-root', b'x', 1, -3)\n"
 BEGIN = f"{ROOT}os.execv(sys.argv[1], sys.argv[1:])"
+MANY = "[os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True) for _ in range(1100)]\n"
+LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))\n"
 LOOK = f"""{CALL}found = call({KEYCTL}, 10, -3, b'user', b'key-of-root', 0) > 0
 left = call({ADD_KEY}, b'user', b'left-behind', b'x', 1, -3) > 0
 print("KEYS", found, left, flush=True)"""
@@ -48,6 +51,28 @@ def test_a_server_with_less_rights_finds_no_key_of_our_session_and_leaves_none_i
 
 def test_a_server_with_our_rights_keeps_them(tmp_path: Path) -> None:
     assert "KEYS True True" in run(tmp_path, "")
+
+
+def test_one_that_a_reload_adds_finds_none_where_there_are_many_descriptors(tmp_path: Path) -> None:
+    file = tmp_path / "hostler.toml"
+    file.write_text("[servers.first]\ncommand = ['sleep', '60']\nport = false\n")
+    words = [sys.executable, "-c", f"{ROOT}{LIMIT}{MANY}os.execv(sys.argv[1], sys.argv[1:])", *HOSTLER, "run"]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [*words, "--output", "prefixed"], cwd=tmp_path, env=environ, text=True, stdout=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None
+        next(line for line in run.stdout if "first server started" in line)
+        with file.open("a") as more:
+            more.write(
+                f"[servers.s]\ncommand = ['{PYTHON}', '-c', '''{LOOK}''']\nkind = 'task'\n"
+                "cwd = '/'\nuser = '2002'\n"
+            )
+        run.send_signal(signal.SIGHUP)
+        keys = next(line for line in run.stdout if "KEYS" in line)
+        run.send_signal(signal.SIGTERM)
+        run.communicate()
+    assert "KEYS False False" in keys
 
 
 def test_what_reads_for_another_user_has_none() -> None:

@@ -23,6 +23,7 @@ from hostler.model.diff import Change, Changes, control_differences
 from hostler.model.spec import Configuration, ControlSpec, ServerSpec
 from hostler.model.states import State
 from hostler.secrets.credentials import MASK
+from hostler.supervisor.context import descriptors_of
 from hostler.supervisor.exposed_files import refuse_exposed
 from hostler.supervisor.handle import engine_of
 from hostler.supervisor.supervisor import Supervisor
@@ -116,7 +117,7 @@ class Reloading:
             self.view.show_message(line)
 
         self.view.learn_names(configuration)
-        keep_session_keys(configuration.servers.values())
+        keep_session_keys(self.supervisor, configuration.servers.values())
         await self.supervisor.reload(configuration)
         for name in again:
             server = self.supervisor.servers.get(name)
@@ -194,12 +195,12 @@ def lines(changes: Changes, again: Sequence[str] = ()) -> Iterator[str]:
         yield f"  unchanged: {', '.join(unchanged)}"
 
 
-def keep_session_keys(specs: Iterable[ServerSpec]) -> None:
+def keep_session_keys(supervisor: Supervisor, specs: Iterable[ServerSpec]) -> None:
     """Leave the session keyring for good where a server has less rights than we; on the event loop's thread.
 
-    All that is started comes from this thread, and a keyring that was left cannot be joined again.
+    A keyring that was left cannot be joined again, so all servers are without those keys from then on.
     """
     if any(
         spec.user or spec.group or _LESS_RIGHTS & {plugin.name for plugin in spec.plugins} for spec in specs
     ):
-        leave_session_keys()
+        descriptors_of(supervisor).call_where_children_start(leave_session_keys)

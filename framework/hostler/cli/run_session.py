@@ -28,6 +28,7 @@ from hostler.model.choices import Kind
 from hostler.model.spec import Configuration
 from hostler.model.states import State
 from hostler.process.tree.reaper import OrphanReaper
+from hostler.supervisor.context import descriptors_of
 from hostler.supervisor.essential_servers import ESSENTIAL_ENDED, exit_code
 from hostler.supervisor.handle import Server, engine_of
 from hostler.supervisor.reload import SERVER_ADDED
@@ -63,9 +64,9 @@ class RunSession:
         self._view = PipeSafeView(view, self._on_closed_pipe if command is None else lambda: None)
         self._companion = Companion(command, self._view) if command else None
         self._had_terminal = has_terminal()
-        # Before any thread or child is started: they would keep the keys of the login session.
-        keep_session_keys(configuration.servers.values())
         self._supervisor = Supervisor(choice.of(configuration))
+        # Before any thread or child is started: they would keep the keys of the login session.
+        keep_session_keys(self._supervisor, configuration.servers.values())
         self._supervisor.adopt_orphans()
         self._prefix = self._supervisor.raise_descriptor_limit()
         self._orphans = OrphanReaper(self._children)
@@ -128,6 +129,7 @@ class RunSession:
 
             self._start(SystemdReport(self._supervisor, os.environ, self._stop.is_set).serve())
         self._signals.listen()
+        descriptors_of(self._supervisor).spawn_apart()
         for name in self._supervisor:
             self._follow(name)
 
@@ -159,7 +161,7 @@ class RunSession:
             self._pass_on(signal.SIGTERM)
         if isinstance(event, Notice) and event.topic == SERVER_ADDED:
             # One of a template may have less rights than all that were there in the beginning.
-            keep_session_keys([self._supervisor[event.server].spec])
+            keep_session_keys(self._supervisor, [self._supervisor[event.server].spec])
             self._follow(event.server)
 
     # -- what signals do ---------------------------------------------------------------------

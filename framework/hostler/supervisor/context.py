@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from hostler.process.context import SupervisorContext
@@ -13,7 +14,11 @@ from hostler.process.disk.directories import Directories
 from hostler.process.disk.namespace import resolve_namespace
 from hostler.process.disk.run_record import RunStore
 from hostler.process.output.capture import OutputReader
+from hostler.process.spawn.descriptor_limit import DescriptorLimit
 from hostler.supervisor.registry import ServerRegistry
+
+if TYPE_CHECKING:
+    from hostler.supervisor.supervisor import Supervisor
 
 
 def make_context(
@@ -39,3 +44,8 @@ def make_context(
         inputs=lambda: tuple(registry().inputs()),
         inputs_of_starts=lambda: registry().inputs_of_starts(),
     )
+
+
+def descriptors_of(supervisor: Supervisor) -> DescriptorLimit:
+    """What the servers of a supervisor are started with, for hostler's own programs."""
+    return supervisor._context.processes.descriptors  # noqa: SLF001 - as `engine_of`

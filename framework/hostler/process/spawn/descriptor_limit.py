@@ -6,11 +6,15 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from hostler.process.spawn.privileges import limit_prefix
 from hostler.process.spawn.spawn import Popen, explain
+
+if TYPE_CHECKING:
+    from hostler.process.spawn.spawn_thread import SpawnThread
 
 _FEW = 512
 _MOST = 2**19  # as under systemd: what we start to look at something may go through all numbers
@@ -36,24 +40,38 @@ class DescriptorLimit:
         self._raise_from = self._spawn_apart_from = sys.maxsize
         self.option = ""
         self.popen: Popen = subprocess.Popen
+        self._thread: SpawnThread | None = None
 
     def allow(self) -> None:
         """Raise it when half of it is used, or at once where it is low: to the hard limit.
 
         From now on `require` keeps some for whoever talks to hostler.
         """
-        self._keeps, self._spawn_apart_from = _KEPT, _MANY
+        self._keeps = _KEPT
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         # Servers keep it, as programs may depend on it (select): nothing is raised where that cannot be done.
         if soft != hard and soft < _MOST and limit_prefix("--nofile"):
             self._raise_from = soft // 2
             self.note(soft if soft < _FEW else None)
 
+    def spawn_apart(self) -> None:
+        """Start children from a thread that has few descriptors once there are many.
+
+        That is for a program which has set all its signal handlers: the ends of the children wake it.
+        """
+        self._spawn_apart_from = _MANY
+
+    def call_where_children_start(self, function: Callable[[], None]) -> None:
+        """Call it on each thread that starts children: they inherit what it changes of the thread."""
+        function()
+        if self._thread is not None:
+            self._thread.call(function)
+
     def note(self, descriptor: int | None) -> None:
         """Take note of a new descriptor: the lowest free numbers are given out first."""
         if descriptor is not None and descriptor >= self._spawn_apart_from:
             self._spawn_apart_from = sys.maxsize
-            self._spawn_apart()
+            self._begin_thread()
         if descriptor is None or descriptor < self._raise_from:
             return
         self._raise_from = sys.maxsize
@@ -62,12 +80,13 @@ class DescriptorLimit:
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MOST), hard))
             self.option = f"--nofile={soft}:"
 
-    def _spawn_apart(self) -> None:
+    def _begin_thread(self) -> None:
         """Start children from a thread that has few descriptors, where that can be done."""
         from hostler.process.spawn.spawn_thread import SpawnThread  # noqa: PLC0415 - hundreds of servers need it
 
         with suppress(OSError, RuntimeError):  # no descriptor or no thread is left, or the system has no such
-            self.popen = SpawnThread().popen
+            self._thread = SpawnThread()
+            self.popen = self._thread.popen
 
     def require(self, argv: Sequence[str]) -> None:
         """Before a server is started anew: raise ProcessSpawnFailed where too few would be left."""

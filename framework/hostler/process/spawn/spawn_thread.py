@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -41,6 +41,10 @@ class SpawnThread:
             return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, **options)
         socket.send_fds(self._ours, [b"\0"], [one for one in streams if one >= 0])
         return self._thread.submit(self._start, argv, streams, options).result()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call it on this thread, whose credentials are those of its children."""
+        self._thread.submit(function).result()
 
     def _start(
         self, argv: Sequence[str], streams: Sequence[int], options: dict[str, Any]

@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from hostler.process.spawn.descriptor_limit import DescriptorLimit
 from hostler.process.spawn.spawn_thread import SpawnThread
-from hostler.process.tree.run_mark import may_lend
+from hostler.process.tree.run_mark import SPAWN_THREAD_NAME, may_lend
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="all threads have the same descriptors")
 NULL = subprocess.DEVNULL
@@ -91,9 +92,22 @@ def test_servers_are_started_by_one_from_a_thousand_descriptors_on_where_that_is
     limit = DescriptorLimit()
     limit.note(2000)
     assert limit.popen is subprocess.Popen
-    limit.allow()
+    limit.allow()  # all that a program which may set signal handlers at any time asks for
+    limit.note(2000)
+    assert limit.popen is subprocess.Popen
+    limit.spawn_apart()
     limit.note(1000)
     assert limit.popen is subprocess.Popen
     limit.note(1024)
     assert limit.popen is not subprocess.Popen
     assert limit.popen(["true"], stdin=NULL, stdout=1, stderr=2).wait() == 0
+
+
+def test_what_is_changed_of_the_threads_that_start_children_is_changed_of_that_one_too() -> None:
+    limit, threads = DescriptorLimit(), list[str]()
+    limit.call_where_children_start(lambda: threads.append(threading.current_thread().name))
+    limit.spawn_apart()
+    limit.note(1024)
+    limit.call_where_children_start(lambda: threads.append(threading.current_thread().name))
+    assert threads[:2] == [threading.current_thread().name] * 2
+    assert threads[2].startswith(SPAWN_THREAD_NAME)
