@@ -9,7 +9,8 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from hostler.process.output.pipe import Pipe
@@ -209,7 +210,7 @@ class ReaderThread:
                 return True
             pipe.take(pipe.mask.feed(data))
             self._schedule_flush(pipe)
-            self._write_to_sinks(pipe, lease)
+            self._write_to_sinks(pipe.writers, lease)
             if len(data) >= MUCH and not pipe.grown:
                 pipe.grow()
             if len(data) < size or lease.expired:
@@ -223,8 +224,9 @@ class ReaderThread:
         elif self._flush_at:
             self._flush_at.pop(pipe, None)
 
-    def _write_to_sinks(self, pipe: Pipe, lease: ReaderLease) -> None:
-        for writer in pipe.writers:
+    def _write_to_sinks(self, writers: Sequence[SinkWriter], lease: ReaderLease) -> None:
+        lease.writers = writers
+        for writer in writers:
             writer.drain(lease)
 
     def _end(self, pipe: Pipe, lease: ReaderLease) -> None:
@@ -233,7 +235,7 @@ class ReaderThread:
             if self._selector is not None:
                 self._selector.unregister(pipe.fd)
         pipe.close()
-        self._write_to_sinks(pipe, lease)
+        self._write_to_sinks(pipe.writers, lease)
 
     def _next_flush(self) -> float | None:
         if not self._flush_at:
@@ -245,7 +247,7 @@ class ReaderThread:
         for pipe in [one for one, when in self._flush_at.items() if when <= now]:
             del self._flush_at[pipe]
             pipe.take(pipe.mask.flush())
-            self._write_to_sinks(pipe, lease)
+            self._write_to_sinks(pipe.writers, lease)
             if lease.expired:
                 return
 
@@ -274,6 +276,8 @@ class ReaderThread:
         if lease.writer is not None:
             lease.writer.report_hanging(SINK_TIMEOUT)
         self._lease = ReaderLease(self._start_watching)
+        # What it had not come to; nothing more may come of that pipe for a long time.
+        self._commands.appendleft(partial(self._write_to_sinks, lease.writers))
         self._wake_up()
         self._serve(self._lease)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hostler.process.output.sink_writer import SinkWriter
 
@@ -27,6 +27,7 @@ class ReaderLease:
         self.calls = 0
         self.since: float | None = None
         self.writer: SinkWriter | None = None
+        self.writers: Sequence[SinkWriter] = ()
 
     def begin(self, writer: SinkWriter) -> None:
         """Note that a sink is being called: somebody has to watch."""

@@ -79,8 +79,8 @@ class SinkWriter:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is taken: the sink is closed, or will be after what is queued."""
-        return self._ended
+        """Whether nothing more is taken and nothing is queued: the sink is closed, or is being closed."""
+        return self._ended and not self._queue
 
     def expect(self, stream: StreamName) -> None:
         """Expect output of this stream, before any comes."""

@@ -311,6 +311,38 @@ async def test_a_sink_that_hangs_on_what_was_held_back_is_passed_by(
     await healthy.close()
 
 
+async def test_what_comes_before_a_silence_reaches_the_sinks_behind_one_that_hangs(
+    reader: OutputReader, spawned: Spawn
+) -> None:
+    gate, beside = Gate(), MemorySink()
+    capture = open_capture(reader, gate, beside)
+    spawned(capture, "echo began; exec sleep 60")
+    await until(lambda: beside.text() == b"began\n")
+    assert not gate.text()
+    gate.open.set()
+    await capture.close()
+
+
+async def test_the_sinks_behind_one_that_hangs_in_its_close_get_their_last_output_and_are_closed(
+    reader: OutputReader, spawned: Spawn
+) -> None:
+    class ClosesLate(MemorySink):
+        may_close = threading.Event()
+
+        def close(self) -> None:
+            self.may_close.wait(DEADLINE)
+            super().close()
+
+    late, beside = ClosesLate(), MemorySink()
+    capture = open_capture(reader, late, beside, masker=Masker(["sk-0123456789"]))
+    spawned(capture, "printf sk-")
+    await until(lambda: beside.closed == 1)
+    assert (beside.text(), late.closed) == (b"sk-", 0)
+    late.may_close.set()
+    await capture.close()
+    assert late.closed == 1
+
+
 async def test_without_a_thread_to_spare_output_goes_on_unwatched(
     reader: OutputReader, spawned: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
