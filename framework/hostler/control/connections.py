@@ -86,5 +86,6 @@ class Connections:
         """Raise Refused for a request that is one too many."""
         if streams and self._streams >= MOST_STREAMS:
             raise Refused("too_many", f"{MOST_STREAMS} streams are open, which is the most")
-        if not streams and len(self._http.connections) - self._streams > MOST:
-            raise Refused("too_many", f"{MOST} connections are open, which is the most")
+        # One that is kept open and asks nothing takes no place: each client has such a one.
+        if not streams and len(set(self._http.connections) - self._waiting.keys()) - self._streams > MOST:
+            raise Refused("too_many", f"{MOST} requests are being answered, which is the most")
