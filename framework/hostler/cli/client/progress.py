@@ -68,7 +68,8 @@ class Waiting:
     def _refuse_given_up(self, rows: Sequence[Row]) -> None:
         for row in rows:
             if standing(row).is_given_up:
-                hint = self._newest_crash(row).get("hint", "")
+                # Of one that is stopped an older crash says nothing.
+                hint = self._newest_crash(row).get("hint", "") if row["state"] == "failed" else ""
                 more = {"hint": hint} if hint else {}
                 raise ClientError(row["state"], self._why(row), server=row["name"], **more)
 

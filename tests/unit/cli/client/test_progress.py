@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 from hostler.cli.client import progress
-from hostler.cli.client.daemon import Daemon, Deadline
+from hostler.cli.client.daemon import ClientError, Daemon, Deadline
 from hostler.cli.client.progress import Waiting
 
 ROW = {
@@ -64,3 +64,24 @@ def test_a_break_between_two_looks_begins_the_stable_time_anew(
     for daemon in (undisturbed, disturbed):
         Waiting(cast("Daemon", daemon), ["a"], condition).run(Deadline(None), stable=2.0)
     assert (disturbed.read > undisturbed.read) is breaks
+
+
+@pytest.mark.parametrize(("state", "hint"), [("failed", "see its log"), ("stopped", "")])
+def test_what_is_stopped_is_told_without_the_advice_for_an_older_crash(state: str, hint: str) -> None:
+    row = {
+        **ROW,
+        "state": state,
+        "wanted": "down",
+        "reason": "asked for",
+        "restarts": {"next_try": None},
+        "last_crash": {"how": "exit code 1"},
+    }
+    crashes = [{"hint": "see its log", "stderr": ""}]
+    answers = {
+        "/v1/servers": {"servers": [row], "cursor": "x-1"},
+        "/v1/servers/a/crashes": {"crashes": crashes},
+    }
+    daemon = SimpleNamespace(get=answers.__getitem__, follow=lambda _: iter(()))
+    with pytest.raises(ClientError) as refusal:
+        Waiting(cast("Daemon", daemon), ["a"], "ready").run(Deadline(None))
+    assert refusal.value.problem.get("hint", "") == hint
