@@ -59,14 +59,16 @@ class SupervisedServer(ServerConditions):
         self.ask_up()
         await self._until_spawned(after=self.generation - under_way)
 
-    async def stop(self, *, force: bool = False, until_reloaded: bool = False) -> None:
+    async def stop(self, *, force: bool = False) -> None:
         """Ask for the server to be down and wait until nothing of it is left; `force` skips the grace period.
-
-        With `until_reloaded` a reload starts it again, unless another command decides otherwise meanwhile.
 
         Raises ForceKillTimeout, with the pids, when something outlives SIGKILL, and ServerError when hostler
         itself failed in the stop.
         """
+        await self.take_down(force=force)
+
+    async def take_down(self, *, force: bool = False, until_reloaded: bool = False) -> None:
+        """As `stop`; with `until_reloaded` a reload starts it again, unless a later command differs."""
         stopped = self.stop_condition()  # before the request: a start that follows must not hide this stop
         self.ask_down(until_reloaded=until_reloaded)
         if force and self.run is not None:

@@ -264,7 +264,7 @@ class _Stop:
                 # Not for its rest: it runs on where one that needs it was started again meanwhile.
                 await other.tried.wait()
             if not any(other.is_wanted() for other in self.dependents):
-                await self._server.stop(force=self._force, until_reloaded=self._until_reloaded)
+                await self._server.take_down(force=self._force, until_reloaded=self._until_reloaded)
         finally:
             self.tried.set()
 

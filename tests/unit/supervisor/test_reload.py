@@ -350,11 +350,11 @@ async def test_what_cannot_be_stopped_keeps_its_place_and_all_comes_back(
         await ready(supervisor)
         error = ForceKillTimeout("processes outlive SIGKILL: 1", server="stuck")
 
-        async def stop(**_: bool) -> None:
+        async def take_down(**_: bool) -> None:
             raise error
 
         server = supervisor["stuck"]
-        monkeypatch.setattr(server._engine, "stop", stop)
+        monkeypatch.setattr(server._engine, "take_down", take_down)
         with pytest.raises(ForceKillTimeout):
             await supervisor.reload([replace(other, title="Other")])
         await ready(supervisor)
