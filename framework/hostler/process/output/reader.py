@@ -225,7 +225,7 @@ class ReaderThread:
             self._flush_at.pop(pipe, None)
 
     def _write_to_sinks(self, writers: Sequence[SinkWriter], lease: ReaderLease) -> None:
-        lease.writers = writers
+        lease.note_turn(writers)
         for writer in writers:
             writer.drain(lease)
 

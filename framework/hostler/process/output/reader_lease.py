@@ -29,6 +29,10 @@ class ReaderLease:
         self.writer: SinkWriter | None = None
         self.writers: Sequence[SinkWriter] = ()
 
+    def note_turn(self, writers: Sequence[SinkWriter]) -> None:
+        """Note which writers are served one after the other: who takes over goes on with them."""
+        self.writers = writers
+
     def begin(self, writer: SinkWriter) -> None:
         """Note that a sink is being called: somebody has to watch."""
         self.writer = writer
