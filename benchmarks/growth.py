@@ -45,7 +45,7 @@ class Sample:
 
 
 def measure(quick: bool) -> list[Row]:
-    restarts, servers = (300, 5) if quick else (10_000, 100)
+    restarts, servers = (3_000, 5) if quick else (10_000, 100)
     with Stage() as stage:
         return [
             *_rows(f"{restarts} restarts of one server", _restarts(stage, restarts)),

@@ -28,7 +28,7 @@ def test_hostlers_own_memory_does_not_grow_with_restarts_reports_and_lines(tmp_p
 
 
 @pytest.mark.requirement("R43")
-def test_nothing_grows_over_300_restarts_by_the_command_and_over_a_simulated_day() -> None:
+def test_nothing_grows_over_3000_restarts_by_the_command_and_over_a_simulated_day() -> None:
     env = without_coverage()
     argv = [sys.executable, str(ROOT / "benchmarks" / "growth.py"), "--quick"]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=150, check=False)

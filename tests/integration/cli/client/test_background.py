@@ -360,15 +360,21 @@ def test_a_killed_hostler_leaves_nothing_that_anybody_has_to_remove(project: Pat
 def test_a_hostler_that_takes_no_more_clients_is_told(project: Path, run: Run) -> None:
     write(project, server_table())
     path = json.loads(run("up", "--json", "--no-start").stdout)["socket"]
-    held = [socket.socket(socket.AF_UNIX) for _ in range(64)]
+    held = [socket.socket(socket.AF_UNIX) for _ in range(65)]
     for one in held:
         one.connect(path)
+        # A request whose body does not come is under way until then.
+        one.sendall(
+            b"POST /v1/servers/stop HTTP/1.1\r\nHost: x\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+        )
     try:
+        assert b"503" in held[-1].recv(100)
         done = run("ps")
     finally:
         for one in held:
             one.close()
-    assert (done.returncode, done.stderr) == (5, "64 connections are open, which is the most\n")
+    assert (done.returncode, done.stderr) == (5, "64 requests are being answered, which is the most\n")
 
 
 def test_a_socket_that_was_deleted_is_asked_for(project: Path, run: Run, environ: dict[str, str]) -> None:
