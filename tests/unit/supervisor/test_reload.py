@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psutil
@@ -22,6 +23,7 @@ from hostler import (
     Need,
     OnRestart,
     PluginSpec,
+    Server,
     ServerError,
     ServerSpec,
     ServerView,
@@ -248,6 +250,13 @@ async def test_wait_does_not_end_while_a_reload_has_stopped_all(
             await waiting
 
 
+async def stopping(server: Server, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """That work, as soon as it stops this server."""
+    task = asyncio.create_task(work)
+    await server.until(lambda: server.state is State.STOPPING)
+    return task
+
+
 async def test_a_start_while_a_reload_stops_it_does_not_run_what_was(
     make_spec: MakeSpec, directories: Directories
 ) -> None:
@@ -255,8 +264,7 @@ async def test_a_start_while_a_reload_stops_it_does_not_run_what_was(
     async with Supervisor(spec, directories=directories) as supervisor:
         await ready(supervisor)
         server = supervisor["fake"]
-        reload = asyncio.create_task(supervisor.reload(replace(spec, title="Other", env={"A": "new"})))
-        await server.until(lambda: server.state is State.STOPPING)
+        reload = await stopping(server, supervisor.reload(replace(spec, title="Other", env={"A": "new"})))
         server._engine.ask_up()
         await reload
         await ready(supervisor)
@@ -270,8 +278,7 @@ async def test_a_stop_while_a_reload_stops_it_is_the_last_command(
     async with Supervisor(spec, directories=directories) as supervisor:
         await ready(supervisor)
         server = supervisor["fake"]
-        reload = asyncio.create_task(supervisor.reload(replace(spec, title="Other")))
-        await server.until(lambda: server.state is State.STOPPING)
+        reload = await stopping(server, supervisor.reload(replace(spec, title="Other")))
         await server.stop()
         await reload
         assert (server.state, server.spec.title, server.generation) == (State.STOPPED, "Other", 1)
@@ -285,8 +292,7 @@ async def test_what_is_started_while_a_reload_stops_others_runs_after_it_as_it_i
     async with Supervisor([slow, late], directories=directories) as supervisor:
         await supervisor["slow"].wait_ready()
         changed = [replace(spec, env={"A": "new"}) for spec in (slow, late)]
-        reload = asyncio.create_task(supervisor.reload(changed))
-        await supervisor["slow"].until(lambda: supervisor["slow"].state is State.STOPPING)
+        reload = await stopping(supervisor["slow"], supervisor.reload(changed))
         await supervisor["late"].start()
         assert not reload.done()
         await reload
@@ -302,9 +308,8 @@ async def test_a_start_in_a_chain_that_a_reload_stops_holds_it_up_for_no_longer_
     async with Supervisor([db, web, app], directories=directories) as supervisor:
         await ready(supervisor)
         changed = [replace(spec, env={"A": "new"}) for spec in (db, web, app)]
-        for stopping in (lambda: supervisor.reload(changed), supervisor.stop):
-            task = asyncio.create_task(stopping())
-            await supervisor["app"].until(lambda: supervisor["app"].state is State.STOPPING)
+        for work in (lambda: supervisor.reload(changed), supervisor.stop):
+            task = await stopping(supervisor["app"], work())
             supervisor["app"]._engine.ask_up()
             with anyio.fail_after(20):
                 await task
@@ -341,12 +346,13 @@ async def test_leaving_the_block_in_the_middle_of_a_reload_leaves_nothing(
     assert marked(mark) == []
 
 
-async def test_what_cannot_be_stopped_keeps_its_place_and_all_comes_back(
+async def test_what_cannot_be_stopped_keeps_its_place_and_all_comes_back_that_nobody_has_stopped(
     make_spec: MakeSpec, directories: Directories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing here outlives SIGKILL, so a server is made to say so."""
     stuck, other = make_spec(name="stuck"), make_spec(name="other")
-    async with Supervisor([stuck, other], directories=directories) as supervisor:
+    unwanted = make_spec("--term-delay", "0.3", name="unwanted")
+    async with Supervisor([stuck, other, unwanted], directories=directories) as supervisor:
         await ready(supervisor)
         error = ForceKillTimeout("processes outlive SIGKILL: 1", server="stuck")
 
@@ -355,16 +361,20 @@ async def test_what_cannot_be_stopped_keeps_its_place_and_all_comes_back(
 
         server = supervisor["stuck"]
         monkeypatch.setattr(server._engine, "take_down", take_down)
+        changed = [replace(other, title="Other"), replace(unwanted, title="Other")]
+        reload = await stopping(supervisor["unwanted"], supervisor.reload(changed))
+        await supervisor.stop("unwanted")
         with pytest.raises(ForceKillTimeout):
-            await supervisor.reload([replace(other, title="Other")])
-        await ready(supervisor)
+            await reload
+        await supervisor.wait_ready("stuck", "other")
+        assert supervisor["unwanted"].state is State.STOPPED
         assert supervisor["other"].spec.title == ""
         assert supervisor["other"].generation == 2
         with pytest.raises(ForceKillTimeout):
             await supervisor.remove("stuck")
         monkeypatch.undo()
         await server.restart()  # it is still attended to
-        await ready(supervisor)
+        await server.wait_ready()
 
 
 async def test_a_task_that_has_completed_runs_again_when_it_has_changed(directories: Directories) -> None:
