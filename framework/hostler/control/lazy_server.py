@@ -24,7 +24,7 @@ _LOG = logging.getLogger("hostler.control")
 _REFUSE_SECONDS = 1.0
 _PATIENCE = 10.0
 _REST = 0.1
-_PIECE = 4096  # of a request: where memory is short, much more may not be had
+_PIECES, _PIECE = 16, 4096  # of a request: where memory is short, larger ones may not be had
 _PROBLEM = (
     b'{"type":"/problems/internal","title":"hostler failed","status":500,'
     b'"detail":"hostler cannot answer; its log has the reason",'
@@ -127,6 +127,6 @@ async def _refuse(connection: socket.socket) -> None:
             # Not sock_recv of the loop, which imports ssl: there may be no memory for that.
             await anyio.wait_readable(connection)
         with suppress(BlockingIOError):
-            while connection.recv(_PIECE):
-                pass
+            for _ in range(_PIECES):
+                connection.recv(_PIECE)
         connection.send(_FAILED % (len(problem), problem))

@@ -68,8 +68,7 @@ class Waiting:
     def _refuse_given_up(self, rows: Sequence[Row]) -> None:
         for row in rows:
             if standing(row).is_given_up:
-                # Of one that is stopped an older crash says nothing.
-                hint = self._newest_crash(row).get("hint", "") if row["state"] == "failed" else ""
+                hint = self._newest_crash(row).get("hint", "")
                 more = {"hint": hint} if hint else {}
                 raise ClientError(row["state"], self._why(row), server=row["name"], **more)
 
@@ -95,8 +94,8 @@ class Waiting:
         return f"{text}; last line of stderr: {lines[-1]}" if lines else text
 
     def _newest_crash(self, row: Row) -> dict[str, Any]:
-        """The record of its last unexpected exit; empty without one."""
-        if row["last_crash"] is None:
+        """The record of its last unexpected exit; empty without one, and for what was stopped since."""
+        if row["last_crash"] is None or row["state"] == "stopped":
             return {}
         found = self._daemon.get(f"/v1/servers/{quoted(row['name'])}/crashes")
         crashes: list[dict[str, Any]] = found["crashes"]

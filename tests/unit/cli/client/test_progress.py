@@ -76,7 +76,7 @@ def test_what_is_stopped_is_told_without_the_advice_for_an_older_crash(state: st
         "restarts": {"next_try": None},
         "last_crash": {"how": "exit code 1"},
     }
-    crashes = [{"hint": "see its log", "stderr": ""}]
+    crashes = [{"hint": "see its log", "stderr": "no such table"}]
     answers = {
         "/v1/servers": {"servers": [row], "cursor": "x-1"},
         "/v1/servers/a/crashes": {"crashes": crashes},
@@ -85,3 +85,4 @@ def test_what_is_stopped_is_told_without_the_advice_for_an_older_crash(state: st
     with pytest.raises(ClientError) as refusal:
         Waiting(cast("Daemon", daemon), ["a"], "ready").run(Deadline(None))
     assert refusal.value.problem.get("hint", "") == hint
+    assert ("no such table" in str(refusal.value)) is bool(hint)
